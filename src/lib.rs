@@ -1,0 +1,1 @@
+//! One typed gRPC API in front of Bitrix24 chat-bots.
