@@ -1,0 +1,45 @@
+//! The time of day, from one place.
+//!
+//! Durations come from tokio's clock, which tests can pause. The time of day comes from here: the
+//! system's in production, tokio's clock on a fixed base in tests.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Tells the time of day. Cheap to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    System,
+    Tokio { base: Timestamp, started: Instant },
+}
+
+impl Clock {
+    /// The system's clock, which may jump.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `base` now and moves with tokio's, so a paused runtime drives it.
+    #[must_use]
+    pub fn driven(base: Timestamp) -> Self {
+        Self(Source::Tokio {
+            base,
+            started: Instant::now(),
+        })
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self.0 {
+            Source::System => Timestamp::now(),
+            Source::Tokio { base, started } => {
+                base.saturating_add(started.elapsed()).unwrap_or(base)
+            }
+        }
+    }
+}
