@@ -1,5 +1,7 @@
 //! One typed gRPC API in front of Bitrix24 chat-bots.
 
+pub mod proto;
+
 pub mod portal;
 pub mod store;
 

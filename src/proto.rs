@@ -1,0 +1,14 @@
+//! The generated side of `proto/`. Only the gRPC edge and its clients use it.
+
+/// Version 1 of the API; documented in `proto/bitrix24/gateway/v1`.
+#[expect(
+    unused_qualifications,
+    clippy::large_futures,
+    reason = "generated"
+)]
+pub mod v1 {
+    tonic::include_proto!("bitrix24.gateway.v1");
+}
+
+/// What reflection serves.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
