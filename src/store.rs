@@ -1,1 +1,174 @@
-//! What outlives a restart.
+//! What outlives a restart: our bots and their tokens, the event log, how far each poll came.
+//!
+//! One SQLite file in a folder of its own, written by one task and read by several. Writes that wait
+//! together are committed together, so durability costs one `fsync` per group and not per write.
+//! Whatever could hurt in foreign hands (tokens, event bodies) is sealed with keys kept elsewhere.
+//!
+//! Invariant: a call that returned `Ok` survives a power cut; one that failed left nothing behind.
+
+pub mod bots;
+pub mod error;
+pub mod keys;
+pub mod log;
+mod row;
+pub mod seal;
+mod sqlite;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use rusqlite::Connection;
+use secrecy::{SecretString, zeroize::Zeroizing};
+use tokio::{sync::watch, task::spawn_blocking};
+
+use self::sqlite::{Failure, Readers, Writer};
+use crate::clock::Clock;
+
+pub use self::{
+    bots::{Bot, BotState, EventMode},
+    error::Error,
+    keys::Keys,
+    log::{
+        Append, Appended, Body, CommandRef, Entry, Event, Expired, Filter, Gap, Item, Limit, LogId,
+        Page, RecentCommand, Stored, Unreadable,
+    },
+};
+
+/// Where the store lives and what opens it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of the store. Made with mode 0700 when it does not exist.
+    pub dir: PathBuf,
+    /// Where the keys come from.
+    pub keys: KeySource,
+}
+
+/// Where the keys come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// A file outside the store's folder, made together with a new store.
+    File(PathBuf),
+    /// The text of such a file, e.g. from the environment.
+    Text(SecretString),
+}
+
+/// A store that was opened, and what was done for it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// The key file made for a new store, which the operator must keep safe; `None` when keys were there.
+    pub created_key_file: Option<PathBuf>,
+}
+
+/// The store. Cheap to clone; it is open until [`Store::close`] or until the last clone is gone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: Arc<Keys>,
+    log_id: LogId,
+    head: watch::Receiver<u64>,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Opens the store of a folder, or makes it, and holds it exclusively until closed. Must be
+    /// called on a tokio runtime, which must outlive the store.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while another process holds it, which may pass; anything else (keys that do
+    /// not fit, a damaged file, a folder that cannot be written, a newer release's store) stays
+    /// until an operator acts.
+    pub async fn open(config: Config, clock: Clock) -> Result<Opened, Error> {
+        let database = spawn_blocking(move || sqlite::open(&config, &clock))
+            .await
+            .map_err(|_| Error::BrokeOff)??;
+        let readers = Readers::new(database.path.clone());
+        let (writer, head) = Writer::start(database.held, database.path, database.head);
+        Ok(Opened {
+            store: Self {
+                inner: Arc::new(Inner {
+                    keys: Arc::new(database.keys),
+                    log_id: database.log_id,
+                    head,
+                    writer,
+                    readers,
+                }),
+            },
+            created_key_file: database.created_key_file,
+        })
+    }
+
+    /// The keys of this store.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    /// Waits for what was asked for before, then closes the files and gives up the lock. Every
+    /// later call fails with [`Error::Closed`].
+    pub async fn close(&self) {
+        // Readers first: the last connection tidies up the write-ahead log, which readers cannot.
+        self.inner.readers.close().await;
+        self.inner.writer.stop().await;
+    }
+
+    /// Transactions committed since the store was opened: a measure of how well writes share them.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.inner.writer.commits()
+    }
+
+    /// Changes the database, together with others but as if alone.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.inner.writer.run(work).await
+    }
+
+    /// Reads the database; the query is also given the keys.
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection, &Keys) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let keys = Arc::clone(&self.inner.keys);
+        self.inner
+            .readers
+            .run(move |connection| query(connection, &keys))
+            .await
+    }
+
+    fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Vec<u8>, Error> {
+        seal::seal(&self.inner.keys, &placed(table, place), plain)
+            .map_err(|cause| Error::Sealed { table, cause })
+    }
+}
+
+fn unseal(
+    keys: &Keys,
+    table: &'static str,
+    place: &[&str],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    seal::unseal(keys, &placed(table, place), sealed)
+        .map_err(|cause| Error::Sealed { table, cause })
+}
+
+fn placed(table: &str, place: &[&str]) -> Vec<u8> {
+    let mut parts = vec![table];
+    parts.extend(place);
+    seal::place(&parts)
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.inner.log_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! What we know of our own bots.
+//!
+//! A bot is written down *before* it is registered, so that its token is never lost, whatever
+//! happens during the call; it has no id until the portal gave it one.
+
+use jiff::Timestamp;
+use rusqlite::params;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Error, Store, row::Fields, unseal};
+use crate::ids::{BotCode, PortalId};
+
+/// A bot of ours.
+#[derive(Debug, Clone)]
+pub struct Bot {
+    /// The portal it lives in.
+    pub portal: PortalId,
+    /// Its key there.
+    pub code: BotCode,
+    /// The portal's id of it; `None` until the portal answered the registration.
+    pub bot_id: Option<i64>,
+    /// Its botToken. Sealed at rest.
+    pub token: SecretString,
+    /// The generation the token was derived with.
+    pub generation: u32,
+    /// The caller that registered it.
+    pub owner: String,
+    /// How its events reach us.
+    pub event_mode: EventMode,
+    /// The properties as we last wrote them (Bitrix24 names), to complete partial updates.
+    pub properties: serde_json::Value,
+    /// Where it stands.
+    pub state: BotState,
+    /// The offset of its next poll. Moved by [`Store::append`].
+    pub next_offset: Option<i64>,
+    /// When a poll last succeeded. Moved by [`Store::append`].
+    pub last_polled_at: Option<Timestamp>,
+    /// When it was first written down.
+    pub created_at: Timestamp,
+}
+
+/// How a bot's events reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventMode {
+    /// We poll.
+    Fetch,
+    /// The portal calls us.
+    Webhook,
+}
+
+/// Where a bot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BotState {
+    /// Written down, not yet confirmed by the portal.
+    Pending,
+    /// Registered and working.
+    Active,
+    /// The portal no longer has it.
+    Gone,
+    /// The portal has it, but for another application: our token is refused.
+    Foreign,
+}
+
+const TABLE: &str = "bots";
+
+impl Store {
+    /// Inserts a bot, or replaces the one with its portal and code.
+    ///
+    /// For a bot known under the same `bot_id`, `next_offset`, `last_polled_at` and `created_at`
+    /// stay as they are: the first two belong to [`Store::append`], and a copy held elsewhere may be
+    /// stale.
+    ///
+    /// # Errors
+    /// When the write failed; then nothing changed.
+    pub async fn save_bot(&self, bot: &Bot) -> Result<(), Error> {
+        let place = [bot.portal.as_str(), bot.code.as_str()];
+        let token = self.seal(TABLE, &place, bot.token.expose_secret().as_bytes())?;
+        let bot = bot.clone();
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO bots (portal, code, bot_id, token, generation, owner, event_mode,
+                         properties, state, next_offset, last_polled_at, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                     ON CONFLICT (portal, code) DO UPDATE SET
+                         bot_id = excluded.bot_id,
+                         token = excluded.token,
+                         generation = excluded.generation,
+                         owner = excluded.owner,
+                         event_mode = excluded.event_mode,
+                         properties = excluded.properties,
+                         state = excluded.state,
+                         next_offset = iif(bots.bot_id IS excluded.bot_id,
+                             bots.next_offset, excluded.next_offset),
+                         last_polled_at = iif(bots.bot_id IS excluded.bot_id,
+                             bots.last_polled_at, excluded.last_polled_at),
+                         created_at = iif(bots.bot_id IS excluded.bot_id,
+                             bots.created_at, excluded.created_at)",
+                )?
+                .execute(params![
+                    bot.portal.as_str(),
+                    bot.code.as_str(),
+                    bot.bot_id,
+                    token,
+                    bot.generation,
+                    bot.owner,
+                    bot.event_mode.as_str(),
+                    bot.properties.to_string(),
+                    bot.state.as_str(),
+                    bot.next_offset,
+                    bot.last_polled_at.map(Timestamp::as_microsecond),
+                    bot.created_at.as_microsecond(),
+                ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every bot, by portal and code.
+    ///
+    /// # Errors
+    /// When a row cannot be read or a token cannot be unsealed.
+    pub async fn bots(&self) -> Result<Vec<Bot>, Error> {
+        self.query(|connection, keys| {
+            let mut select = connection.prepare_cached(
+                "SELECT portal, code, bot_id, token, generation, owner, event_mode, properties,
+                     state, next_offset, last_polled_at, created_at
+                 FROM bots ORDER BY portal, code",
+            )?;
+            let mut rows = select.query([])?;
+            let mut bots = Vec::new();
+            while let Some(row) = rows.next()? {
+                let row = Fields::new(TABLE, row);
+                let portal: PortalId = row.name("portal")?;
+                let code: BotCode = row.name("code")?;
+                let place = [portal.as_str(), code.as_str()];
+                let token = unseal(keys, TABLE, &place, row.blob("token")?)?;
+                let token = str::from_utf8(&token).map_err(|_| row.bad("token"))?;
+                bots.push(Bot {
+                    bot_id: row.get("bot_id")?,
+                    token: token.into(),
+                    generation: row.get("generation")?,
+                    owner: row.get("owner")?,
+                    event_mode: EventMode::parse(row.text("event_mode")?)
+                        .ok_or_else(|| row.bad("event_mode"))?,
+                    properties: serde_json::from_str(row.text("properties")?)
+                        .map_err(|_| row.bad("properties"))?,
+                    state: BotState::parse(row.text("state")?).ok_or_else(|| row.bad("state"))?,
+                    next_offset: row.get("next_offset")?,
+                    last_polled_at: row.time_if_any("last_polled_at")?,
+                    created_at: row.time("created_at")?,
+                    portal,
+                    code,
+                });
+            }
+            Ok(bots)
+        })
+        .await
+    }
+
+    /// Forgets a bot and its token; its events stay. Forgetting an unknown bot is no error.
+    ///
+    /// # Errors
+    /// When the write failed.
+    pub async fn forget_bot(&self, portal: &PortalId, code: &BotCode) -> Result<(), Error> {
+        let (portal, code) = (portal.clone(), code.clone());
+        self.write(move |connection| {
+            connection
+                .prepare_cached("DELETE FROM bots WHERE portal = ?1 AND code = ?2")?
+                .execute([portal.as_str(), code.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Gives an enum the words it is stored as.
+macro_rules! words {
+    ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
+        impl $name {
+            /// The word it is stored and shown as.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+words!(EventMode { Fetch = "fetch", Webhook = "webhook" });
+words!(BotState {
+    Pending = "pending",
+    Active = "active",
+    Gone = "gone",
+    Foreign = "foreign",
+});

@@ -1,0 +1,224 @@
+//! The tables, and how an older database becomes one of this release.
+//!
+//! [`STEPS`] only ever grows at its end: the number of steps taken is the database's schema.
+
+use std::path::Path;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use crate::store::{Error, LogId, keys, keys::Keys, seal};
+
+/// Marks a database as ours: "b24g".
+const APPLICATION: i32 = 0x6232_3467;
+
+const STEPS: &[&str] = &["
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+    -- Every key that may have sealed something here, with a value to try it on.
+    CREATE TABLE seal_keys (id TEXT PRIMARY KEY, canary BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE bots (
+        portal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        bot_id INTEGER,
+        token BLOB NOT NULL,
+        generation INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        event_mode TEXT NOT NULL,
+        properties TEXT NOT NULL,
+        state TEXT NOT NULL,
+        next_offset INTEGER,
+        last_polled_at INTEGER,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (portal, code)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Times are microseconds since 1970. An entry is an event (dedupe_key is set) or a gap.
+    CREATE TABLE log (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        portal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        bot_id INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        for_commands INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        dedupe_key TEXT,
+        kind TEXT,
+        dialog TEXT,
+        happened_at INTEGER,
+        trace_context TEXT,
+        command_id INTEGER,
+        message_id INTEGER,
+        user_id INTEGER,
+        gap_from INTEGER,
+        gap_until INTEGER,
+        gap_why TEXT,
+        body BLOB
+    ) STRICT;
+    CREATE UNIQUE INDEX log_dedupe ON log (portal, dedupe_key) WHERE dedupe_key IS NOT NULL;
+    CREATE INDEX log_bot ON log (portal, code);
+    CREATE INDEX log_received ON log (received_at);
+    INSERT INTO meta VALUES ('log_floor', 0), ('log_bytes', 0);
+
+    CREATE TABLE unreadable (
+        portal TEXT NOT NULL,
+        dedupe_key TEXT NOT NULL,
+        code TEXT NOT NULL,
+        why TEXT NOT NULL,
+        body BLOB NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (portal, dedupe_key)
+    ) STRICT;
+    CREATE INDEX unreadable_at ON unreadable (at);
+"];
+
+/// Fills a new database: all tables, its identity, and what remembers its keys.
+pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
+    let mut log_id = [0; 8];
+    SystemRandom::new()
+        .fill(&mut log_id)
+        .map_err(|_| keys::Error::NoRandom)?;
+    let sqlite = |cause| Error::sqlite(path, cause);
+    let fill = connection.transaction().map_err(sqlite)?;
+    climb(&fill, 0).map_err(sqlite)?;
+    fill.pragma_update(None, "application_id", APPLICATION)
+        .and_then(|()| {
+            fill.execute(
+                "INSERT INTO meta VALUES ('log_id', ?1), ('bot_key', ?2)",
+                params![i64::from_be_bytes(log_id), keys.bot_key_id()],
+            )
+        })
+        .map_err(sqlite)?;
+    remember_active(&fill, keys, path)?;
+    fill.commit().map_err(sqlite)
+}
+
+/// Takes the steps an older database still lacks.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let sqlite = |cause| Error::sqlite(path, cause);
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    let application: i64 = number("application_id").map_err(sqlite)?;
+    let found: i64 = number("user_version").map_err(sqlite)?;
+    if application != i64::from(APPLICATION) {
+        return Err(Error::NotAStore {
+            path: path.to_owned(),
+        });
+    }
+    let newer = || Error::Newer {
+        path: path.to_owned(),
+        found,
+        known: known(),
+    };
+    let taken = usize::try_from(found).map_err(|_| newer())?;
+    if taken > STEPS.len() {
+        return Err(newer());
+    }
+    if taken < STEPS.len() {
+        let upgrade = connection.transaction().map_err(sqlite)?;
+        climb(&upgrade, taken)
+            .and_then(|()| upgrade.commit())
+            .map_err(sqlite)?;
+    }
+    Ok(())
+}
+
+/// The schema of this release.
+fn known() -> i64 {
+    i64::try_from(STEPS.len()).expect("the steps are counted in dozens")
+}
+
+fn climb(transaction: &Transaction<'_>, taken: usize) -> rusqlite::Result<()> {
+    for step in STEPS.iter().skip(taken) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known())
+}
+
+/// Sees that the keys are those of this store, every one that may be needed.
+pub(super) fn check_keys(
+    connection: &Connection,
+    keys: &Keys,
+    path: &Path,
+    source_name: String,
+) -> Result<(), Error> {
+    let sqlite = |cause| Error::sqlite(path, cause);
+    let wrong = |needed| Error::WrongKeys {
+        path: path.to_owned(),
+        needed,
+        source_name: source_name.clone(),
+        given: keys.ids(),
+    };
+    let bot_key: String = connection
+        .query_row("SELECT value FROM meta WHERE name = 'bot_key'", [], |row| {
+            row.get(0)
+        })
+        .map_err(sqlite)?;
+    if bot_key != keys.bot_key_id() {
+        return Err(wrong(bot_key));
+    }
+    let canaries: Vec<(String, Vec<u8>)> = connection
+        .prepare("SELECT id, canary FROM seal_keys")
+        .and_then(|mut select| {
+            select
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .map_err(sqlite)?;
+    for (id, canary) in canaries {
+        match seal::unseal(keys, &canary_place(&id), &canary) {
+            Ok(_) => {}
+            Err(seal::Error::UnknownKey(_)) => return Err(wrong(id)),
+            Err(cause) => {
+                return Err(Error::Sealed {
+                    table: "seal_keys",
+                    cause,
+                });
+            }
+        }
+    }
+    remember_active(connection, keys, path)
+}
+
+/// Writes down the key that seals from now on, so that it is asked for at every start.
+fn remember_active(connection: &Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
+    let sqlite = |cause| Error::sqlite(path, cause);
+    let id = format!("seal-{}", keys.active().id);
+    let known = connection
+        .query_row("SELECT 1 FROM seal_keys WHERE id = ?1", [&id], |_| Ok(()))
+        .optional()
+        .map_err(sqlite)?;
+    if known.is_none() {
+        let canary =
+            seal::seal(keys, &canary_place(&id), b"canary").map_err(|cause| Error::Sealed {
+                table: "seal_keys",
+                cause,
+            })?;
+        connection
+            .execute("INSERT INTO seal_keys VALUES (?1, ?2)", params![id, canary])
+            .map_err(sqlite)?;
+    }
+    Ok(())
+}
+
+fn canary_place(id: &str) -> Vec<u8> {
+    seal::place(&["seal_keys", id])
+}
+
+/// Which log this is, and how far it goes.
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(LogId, u64)> {
+    let log_id: i64 =
+        connection.query_row("SELECT value FROM meta WHERE name = 'log_id'", [], |row| {
+            row.get(0)
+        })?;
+    Ok((LogId(log_id.cast_unsigned()), head(connection)?))
+}
+
+/// The newest number the log ever gave.
+pub(in crate::store) fn head(connection: &Connection) -> rusqlite::Result<u64> {
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'log'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(seq.unwrap_or(0).cast_unsigned())
+}

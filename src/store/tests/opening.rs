@@ -1,0 +1,206 @@
+//! What opens, what is refused, and what the files give away.
+
+use std::fs;
+
+use super::*;
+
+#[tokio::test]
+async fn secrets_are_nowhere_in_the_files() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.save_bot(&bot("ada")).await.unwrap();
+    let entries = vec![event("e1", 0, true)];
+    store.append(append("ada", entries)).await.unwrap();
+    let aside = Unreadable {
+        portal: PortalId::default_portal(),
+        code: "ada".parse().unwrap(),
+        dedupe_key: "x".to_owned(),
+        why: "no type".to_owned(),
+        body: Body(b"hush-aside".to_vec()),
+        at: at(0),
+    };
+    store.set_aside(aside.clone()).await.unwrap();
+    store.set_aside(aside.clone()).await.unwrap();
+    let kept = store.unreadable(&aside.portal, 10).await.unwrap();
+    assert_eq!(kept, [aside]);
+    let look = || {
+        for file in fs::read_dir(place.dir()).unwrap() {
+            let path = file.unwrap().path();
+            assert!(!contains(&fs::read(&path).unwrap(), "hush"), "{path:?}");
+        }
+    };
+    look();
+    store.close().await;
+    look();
+    assert!(contains(&fs::read(place.database()).unwrap(), "billing"));
+}
+
+#[tokio::test]
+async fn second_process_is_told_who_holds_the_store() {
+    let place = Place::new();
+    let store = place.open().await;
+    let error = place.refusal().await;
+    let told = error.to_string();
+    assert!(matches!(error, Error::Locked { .. }), "{told}");
+    assert!(
+        told.contains(&format!("process {} since 2", std::process::id())),
+        "{told}"
+    );
+    assert!(
+        told.contains(place.dir().join("lock").to_str().unwrap()),
+        "{told}"
+    );
+    store.close().await;
+    place.open().await;
+}
+
+#[tokio::test]
+async fn closed_store_answers_that_it_is_closed() {
+    let place = Place::new();
+    let store = place.open().await;
+    let ada = bot("ada");
+    let ((), last) = tokio::join!(store.close(), store.save_bot(&ada));
+    assert!(matches!(last, Err(Error::Closed) | Ok(())));
+    assert!(matches!(
+        store.save_bot(&bot("ada")).await,
+        Err(Error::Closed)
+    ));
+    assert!(matches!(store.bots().await, Err(Error::Closed)));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn keys_of_another_store_are_refused_by_name() {
+    let (place, other) = (Place::new(), Place::new());
+    let needed = place.open().await.keys().bot_key_id();
+    let given = other.open().await.keys().bot_key_id();
+    fs::copy(other.0.path().join("keys"), place.0.path().join("keys")).unwrap();
+    let told = place.refusal().await.to_string();
+    assert!(told.contains(&needed) && told.contains(&given), "{told}");
+    assert!(
+        told.contains(place.0.path().join("keys").to_str().unwrap()),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn sealing_keys_once_used_are_asked_for_at_every_start() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.save_bot(&bot("ada")).await.unwrap();
+    store.close().await;
+    let file = place.0.path().join("keys");
+    let old = fs::read_to_string(&file).unwrap();
+    let new_key = format!("seal:{}", "A".repeat(43));
+
+    let without_old: String = old
+        .lines()
+        .map(|line| {
+            if line.starts_with("seal:") {
+                &new_key
+            } else {
+                line
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    fs::write(&file, &without_old).unwrap();
+    let Error::WrongKeys { needed, .. } = place.refusal().await else {
+        panic!("the old sealing key is needed");
+    };
+    assert!(needed.starts_with("seal-"));
+
+    fs::write(&file, format!("{new_key}\n{old}")).unwrap();
+    let store = place.open().await;
+    assert_eq!(store.bots().await.unwrap().len(), 1);
+    store.close().await;
+    fs::write(&file, &old).unwrap();
+    assert!(matches!(place.refusal().await, Error::WrongKeys { .. }));
+}
+
+#[tokio::test]
+async fn store_without_its_key_file_is_refused() {
+    let place = Place::new();
+    place.open().await.close().await;
+    fs::remove_file(place.0.path().join("keys")).unwrap();
+    let error = place.refusal().await;
+    assert!(
+        matches!(error, Error::Keys(keys::Error::Missing { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn keys_inside_the_folder_are_refused() {
+    let place = Place::new();
+    let config = Config {
+        dir: place.dir(),
+        keys: KeySource::File(place.dir().join("keys")),
+    };
+    let error = Store::open(config, Clock::system()).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Keys(keys::Error::InsideStore { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn damaged_or_foreign_file_is_refused_naming_it() {
+    let place = Place::new();
+    let store = place.open().await;
+    for index in 0..50 {
+        let entry = event(&index.to_string(), 0, false);
+        store.append(append("ada", vec![entry])).await.unwrap();
+    }
+    store.close().await;
+    let whole = fs::read(place.database()).unwrap();
+    let mut headless = whole.clone();
+    headless[..16].fill(0);
+    for damaged in [&headless, &whole[..whole.len() / 2], &whole[..0]] {
+        fs::write(place.database(), damaged).unwrap();
+        let error = place.refusal().await;
+        assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+        assert!(
+            error
+                .to_string()
+                .contains(place.database().to_str().unwrap())
+        );
+    }
+    fs::remove_file(place.database()).unwrap();
+    fs::write(place.dir().join("store.db-wal"), "left over").unwrap();
+    assert!(matches!(place.refusal().await, Error::Damaged { .. }));
+
+    fs::remove_file(place.dir().join("store.db-wal")).unwrap();
+    let foreign = Connection::open(place.database()).unwrap();
+    foreign
+        .execute_batch("CREATE TABLE recipes (name)")
+        .unwrap();
+    drop(foreign);
+    assert!(matches!(place.refusal().await, Error::NotAStore { .. }));
+}
+
+#[tokio::test]
+async fn store_of_a_newer_release_is_refused() {
+    let place = Place::new();
+    place.open().await.close().await;
+    let later = Connection::open(place.database()).unwrap();
+    later.pragma_update(None, "user_version", 999).unwrap();
+    drop(later);
+    let error = place.refusal().await;
+    assert!(matches!(error, Error::Newer { found: 999, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn folder_that_cannot_be_made_is_told_by_its_path() {
+    let place = Place::new();
+    fs::write(place.dir(), "a file").unwrap();
+    let error = place.refusal().await;
+    assert!(matches!(error, Error::NotWritable { .. }), "{error}");
+    assert!(error.to_string().contains(place.dir().to_str().unwrap()));
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
