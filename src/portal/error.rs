@@ -1,0 +1,397 @@
+//! What went wrong with a call, and above all: did it run?
+//!
+//! The code decides, then the status, never the text (C4). Every [`Cause`] is something a different
+//! reaction exists for; the table of codes is in [`classify`].
+
+mod classify;
+
+use std::{error, fmt, time::Duration};
+
+use crate::{
+    fault::{Executed, Fault, Kind, Origin, Reason},
+    ids::PortalId,
+    portal::{
+        transport,
+        wire::{Method, Unreadable, method::Effect},
+    },
+};
+
+pub use classify::{classify, judge};
+
+/// A call that did not succeed.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Detail>);
+
+/// The parts of an [`Error`], boxed to keep results small.
+#[derive(Debug, Clone)]
+struct Detail {
+    portal: Option<PortalId>,
+    method: Method,
+    status: Option<u16>,
+    code: Option<Box<str>>,
+    retry_after: Option<Duration>,
+    cause: Cause,
+}
+
+/// What is wrong with our credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// The access token is over: refresh and repeat once.
+    Expired,
+    /// The access token is none: refresh once, then give up.
+    Invalid,
+    /// No such token or webhook code.
+    NotFound,
+    /// The user has not the rights, or the webhook code is wrong.
+    Rejected,
+    /// The user is dismissed or cannot be authorized.
+    UserGone,
+    /// An administrator keeps the application from this user.
+    UserRestricted,
+}
+
+/// What went wrong, as far as a reaction depends on it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Cause {
+    /// Too many requests from this address.
+    #[error("the portal asks us to slow down")]
+    Throttled,
+    /// This credential used up its execution time in this method.
+    #[error("the portal bans this method for a while")]
+    OperatingLimit,
+    /// The portal is blocked by hand; only support lifts that.
+    #[error("the portal is blocked for overload")]
+    Overloaded,
+    /// The portal refuses our credential.
+    #[error("the portal refuses our credential: {0}")]
+    Credential(Credential),
+    /// The credential was not granted this part of the interface.
+    #[error("our credential lacks the scope")]
+    Scope,
+    /// The portal's plan, or its expired licence, has no REST.
+    #[error("the portal's plan has no REST interface")]
+    Plan,
+    /// The portal is closed or deleted.
+    #[error("the portal is gone")]
+    Gone,
+    /// Our application is not installed there.
+    #[error("our application is not installed")]
+    Uninstalled,
+    /// Our application is not paid there.
+    #[error("our application is not paid")]
+    PaymentRequired,
+    /// An administrator has yet to allow this method.
+    #[error("an administrator must allow this method")]
+    ConfirmWaiting,
+    /// An administrator refused this method.
+    #[error("an administrator refused this method")]
+    ConfirmDenied,
+    /// The portal's revision has no such method.
+    #[error("the portal does not have this method")]
+    MethodMissing,
+    /// We are set up wrongly: address, transport, application data.
+    #[error("the gateway is set up wrongly for this portal")]
+    Misconfigured,
+    /// The portal could not reach its authorization server.
+    #[error("the portal could not check our credential just now")]
+    AuthorizationDown,
+    /// Something in front of the portal turned us away with a page.
+    #[error("something in front of the portal turned us away")]
+    Blocked,
+    /// The batch must be cut differently: a method that may not be in one, or too many entries.
+    #[error("the portal does not take this call in a batch")]
+    NotInBatch,
+    /// No such bot.
+    #[error("the bot does not exist")]
+    BotMissing,
+    /// The bot is there, but it belongs to another token or application than ours.
+    #[error("the portal does not accept our token of this bot")]
+    BotToken,
+    /// The token itself is not one the portal takes, or none was sent.
+    #[error("the portal does not take our token of this bot for one")]
+    BotTokenUnusable,
+    /// Somebody else owns this bot code.
+    #[error("the bot code belongs to somebody else")]
+    BotCodeTaken,
+    /// No more bots for this application.
+    #[error("there are too many bots")]
+    BotLimit,
+    /// No such command.
+    #[error("the command does not exist")]
+    CommandMissing,
+    /// The bot has another command of this name.
+    #[error("the command exists already")]
+    CommandExists,
+    /// No such message.
+    #[error("the message does not exist")]
+    MessageMissing,
+    /// No such chat.
+    #[error("the chat does not exist")]
+    ChatMissing,
+    /// The bot may not do this here.
+    #[error("the portal denies this")]
+    AccessDenied,
+    /// An argument is wrong.
+    #[error("the portal finds an argument wrong")]
+    BadArguments,
+    /// Refused for good for a reason we do not know better.
+    #[error("the portal refused")]
+    Refused,
+    /// An error that leaves open whether the call took place.
+    #[error("the portal failed, perhaps after acting")]
+    Ambiguous,
+    /// The portal has another address now.
+    #[error("the portal has moved to {origin}")]
+    Moved {
+        /// Scheme, host and port to repeat the same request at.
+        origin: String,
+    },
+    /// Sent elsewhere, but not to a portal: a login page, another site.
+    #[error("the portal sent us to a page that is not its REST interface")]
+    Redirected,
+    /// The request never left.
+    #[error("the portal cannot be reached")]
+    Unreachable(#[source] transport::Failure),
+    /// The request left, the answer did not come.
+    #[error("the portal did not answer")]
+    NoAnswer(#[source] transport::Failure),
+    /// An answer came that says nothing we understand.
+    #[error("the answer cannot be understood")]
+    Unreadable(#[source] Unreadable),
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "it has expired",
+            Self::Invalid => "it is not valid",
+            Self::NotFound => "it is not known",
+            Self::Rejected => "it is wrong or lacks rights",
+            Self::UserGone => "its user cannot be authorized",
+            Self::UserRestricted => "its user may not use the application",
+        })
+    }
+}
+
+impl Error {
+    /// A failure of `method`.
+    #[must_use]
+    pub fn new(method: Method, cause: Cause) -> Self {
+        Self(Box::new(Detail {
+            portal: None,
+            method,
+            status: None,
+            code: None,
+            retry_after: None,
+            cause,
+        }))
+    }
+
+    /// An answer that does not hold what the method promises.
+    #[must_use]
+    pub fn unreadable(method: Method, what: Unreadable) -> Self {
+        Self::new(method, Cause::Unreadable(what))
+    }
+
+    /// The same failure for one of the calls that travelled in a batch: it is what *that* method does
+    /// that decides what an open outcome means.
+    #[must_use]
+    pub fn of(&self, method: Method) -> Self {
+        let mut error = self.clone();
+        error.0.method = method;
+        error
+    }
+
+    /// The same, knowing the portal.
+    #[must_use]
+    pub fn at(mut self, portal: &PortalId) -> Self {
+        self.0.portal = Some(portal.clone());
+        self
+    }
+
+    /// The same, knowing how long to wait.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The method that was called.
+    #[must_use]
+    pub fn called(&self) -> Method {
+        self.0.method
+    }
+
+    /// The HTTP status of the answer, if there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// Whether the call left nothing behind even if it ran.
+    fn reads(&self) -> bool {
+        self.0.method.effect() == Effect::Reads
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` failed", self.0.method)?;
+        match &self.0.portal {
+            Some(portal) => write!(f, " in portal `{portal}`"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&self.0.cause)
+    }
+}
+
+impl Cause {
+    /// Whether the call may have run all the same.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(
+            self,
+            Self::Ambiguous | Self::NoAnswer(_) | Self::Unreadable(_)
+        )
+    }
+
+    /// A wait that fits when nobody knows better.
+    fn usual_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled | Self::AuthorizationDown | Self::Unreachable(_) => {
+                Some(Duration::from_secs(1))
+            }
+            Self::Blocked => Some(Duration::from_secs(10)),
+            Self::OperatingLimit => Some(Duration::from_secs(300)),
+            _ => None,
+        }
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self.cause() {
+            Cause::Throttled | Cause::OperatingLimit | Cause::BotLimit => Kind::Exhausted,
+            Cause::Overloaded
+            | Cause::Credential(_)
+            | Cause::Scope
+            | Cause::Plan
+            | Cause::Gone
+            | Cause::Uninstalled
+            | Cause::PaymentRequired
+            | Cause::ConfirmWaiting
+            | Cause::Misconfigured
+            | Cause::BotToken
+            | Cause::BotTokenUnusable
+            | Cause::Refused => Kind::Unready,
+            Cause::ConfirmDenied | Cause::AccessDenied => Kind::Denied,
+            Cause::MethodMissing => Kind::Unsupported,
+            Cause::AuthorizationDown
+            | Cause::Blocked
+            | Cause::Moved { .. }
+            | Cause::Redirected
+            | Cause::Unreachable(_) => Kind::Unavailable,
+            Cause::NotInBatch => Kind::Internal,
+            Cause::BotMissing
+            | Cause::CommandMissing
+            | Cause::MessageMissing
+            | Cause::ChatMissing => Kind::Missing,
+            Cause::BotCodeTaken | Cause::CommandExists => Kind::Exists,
+            Cause::BadArguments => Kind::Invalid,
+            Cause::Ambiguous | Cause::NoAnswer(_) | Cause::Unreadable(_) => {
+                if self.reads() {
+                    Kind::Unavailable
+                } else {
+                    Kind::Ambiguous
+                }
+            }
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self.cause() {
+            Cause::Throttled => Reason::PortalThrottled,
+            Cause::OperatingLimit => Reason::PortalOperatingLimit,
+            Cause::Overloaded => Reason::PortalParked,
+            Cause::Credential(_) => Reason::ReauthorizationRequired,
+            Cause::Scope => Reason::InsufficientScope,
+            Cause::Plan => Reason::PortalPlanWithoutRest,
+            Cause::Gone => Reason::PortalGone,
+            Cause::Uninstalled => Reason::ApplicationNotInstalled,
+            Cause::PaymentRequired => Reason::PaymentRequired,
+            Cause::ConfirmWaiting | Cause::ConfirmDenied => Reason::MethodConfirmationRequired,
+            Cause::MethodMissing => Reason::MethodNotSupported,
+            Cause::AuthorizationDown
+            | Cause::Blocked
+            | Cause::Moved { .. }
+            | Cause::Redirected
+            | Cause::Unreachable(_) => Reason::PortalUnreachable,
+            Cause::BotMissing => Reason::BotNotFound,
+            Cause::BotToken | Cause::BotTokenUnusable => Reason::BotTokenRejected,
+            Cause::BotCodeTaken => Reason::BotCodeTaken,
+            Cause::BotLimit => Reason::BotLimitExceeded,
+            Cause::CommandMissing => Reason::CommandNotFound,
+            Cause::CommandExists => Reason::CommandExists,
+            Cause::MessageMissing => Reason::MessageNotFound,
+            Cause::ChatMissing => Reason::ChatNotFound,
+            Cause::AccessDenied => Reason::AccessDenied,
+            Cause::Misconfigured | Cause::BadArguments | Cause::Refused => Reason::PortalRefused,
+            Cause::NotInBatch => Reason::InternalError,
+            Cause::Unreadable(_) => Reason::UnreadableAnswer,
+            Cause::NoAnswer(_) if self.reads() => Reason::PortalUnreachable,
+            Cause::Ambiguous if self.reads() => Reason::PortalRefused,
+            Cause::Ambiguous | Cause::NoAnswer(_) => Reason::OutcomeUnknown,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self.cause() {
+            Cause::BadArguments
+            | Cause::BotMissing
+            | Cause::BotCodeTaken
+            | Cause::CommandMissing
+            | Cause::CommandExists
+            | Cause::MessageMissing
+            | Cause::ChatMissing => Origin::Caller,
+            Cause::Misconfigured | Cause::NotInBatch | Cause::BotTokenUnusable => Origin::Gateway,
+            _ => Origin::Portal,
+        }
+    }
+
+    /// A read leaves nothing behind, so the operation did not "take place" in a way that a repeat
+    /// could duplicate, whatever became of the answer.
+    fn executed(&self) -> Executed {
+        if self.cause().is_ambiguous() && !self.reads() {
+            Executed::Unknown
+        } else {
+            Executed::No
+        }
+    }
+
+    fn portal_code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    fn portal(&self) -> Option<&str> {
+        self.0.portal.as_ref().map(PortalId::as_str)
+    }
+
+    fn method(&self) -> Option<&str> {
+        Some(self.0.method.as_str())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after.or_else(|| self.cause().usual_wait())
+    }
+}
