@@ -1,0 +1,118 @@
+//! What a simulation, a portal, a credential and a person are made of.
+
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::limits::Limits;
+use crate::quirks::Quirks;
+
+/// Settings of a [`Sim`](crate::Sim).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Portal time at the start. Default: 2026-11-20T10:00:00Z.
+    pub starts_at: UnixTime,
+    /// How many requests and how many effects each journal keeps; older ones are dropped and
+    /// counted. Default: 10,000.
+    pub journal_capacity: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            starts_at: Duration::from_secs(1_795_168_800),
+            journal_capacity: 10_000,
+        }
+    }
+}
+
+/// Settings of one portal.
+#[derive(Clone, Debug)]
+pub struct PortalConfig {
+    /// TCP port to listen on; 0 (default) lets the system choose.
+    pub port: u16,
+    /// Language of the portal, in events and for command titles. Default: `en`.
+    pub language: String,
+    /// Offset of the server's zone, in minutes east of UTC. Default: 60.
+    pub utc_offset_minutes: i32,
+    /// Numbers reported by `imbot.v2.Revision.get`: rest, web, mobile, desktop. Below rest 33 the
+    /// method does not exist; below 34 a missing botToken is called `CLIENT_ID_NOT_SPECIFIED`;
+    /// below 35 there is no rotation and bots show `appId` (C26). Default: 36, 130, 23, 6.
+    pub revision: [u32; 4],
+    /// The first user, id 1, administrator and owner of the default webhook.
+    pub owner: UserConfig,
+    /// Code of the default webhook, the secret part of its address.
+    pub webhook_code: String,
+    /// Scopes of the default webhook. Default: `im`, `imbot`, `user`.
+    pub scopes: Vec<String>,
+    /// Limits in force. Default: those of an ordinary cloud plan.
+    pub limits: Limits,
+    /// Behaviours where the contract names more than one.
+    pub quirks: Quirks,
+}
+
+impl Default for PortalConfig {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            language: "en".into(),
+            utc_offset_minutes: 60,
+            revision: [36, 130, 23, 6],
+            owner: UserConfig {
+                admin: true,
+                ..UserConfig::named("John", "Smith")
+            },
+            webhook_code: "xqz7w0p4m2k9v1c8".into(),
+            scopes: ["im", "imbot", "user"].map(Into::into).into(),
+            limits: Limits::default(),
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+/// Settings of an incoming webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// The user it acts for.
+    pub user_id: i64,
+    /// What it may call.
+    pub scopes: Vec<String>,
+    /// The secret part of the address; made up when absent.
+    pub code: Option<String>,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            user_id: 1,
+            scopes: ["im", "imbot", "user"].map(Into::into).into(),
+            code: None,
+        }
+    }
+}
+
+/// A person to add to a portal.
+#[derive(Clone, Debug, Default)]
+pub struct UserConfig {
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Job title.
+    pub work_position: String,
+    /// A guest from another company: commands need `extranetSupport` for them.
+    pub extranet: bool,
+    /// Administrator of the portal.
+    pub admin: bool,
+}
+
+impl UserConfig {
+    /// An ordinary employee of this name.
+    #[must_use]
+    pub fn named(first_name: &str, last_name: &str) -> Self {
+        Self {
+            first_name: first_name.into(),
+            last_name: last_name.into(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The REST core: what happens to every request before and after its method (C1, C3–C5).
+//!
+//! A request is admitted (credential, method, scope, limits), runs for its latency, then takes
+//! effect, and its answer is put into the envelope. Faults come in at two places: before the
+//! effect they replace it, after it they spoil the answer.
+
+mod envelope;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch;
+use crate::clock::UnixTime;
+use crate::failure::Failure;
+use crate::fault::{Fault, FaultKind, When};
+use crate::journal::{Encoding, Entry};
+use crate::limits::Bucket;
+use crate::methods::{self, Method};
+use crate::params::Params;
+use crate::quirks::{RateLimitStatus, WrongCode};
+use crate::state::{Credential, State};
+use bytes::Bytes;
+
+/// A request, read.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) peer: IpAddr,
+    /// It came over TLS.
+    pub(crate) secure: bool,
+    pub(crate) user_id: i64,
+    pub(crate) code: String,
+    /// As the client wrote it, without suffix.
+    pub(crate) method: String,
+    pub(crate) params: Params,
+    pub(crate) encoding: Encoding,
+}
+
+/// A request on its way to its effect.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    incoming: Incoming,
+    at: UnixTime,
+    verdict: Result<(Arc<Credential>, &'static Method), Failure>,
+    fault: Option<Fault>,
+    /// The message key this request holds until it is finished.
+    key: Option<String>,
+    /// How long it runs before its effect.
+    pub(crate) latency: Duration,
+}
+
+/// What goes back, and what spoils it on the way.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// `None`: nothing is ever sent.
+    pub(crate) reply: Option<Reply>,
+    pub(crate) wire: Option<FaultKind>,
+}
+
+/// An answer to send.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+/// A call as its method sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) now: UnixTime,
+    pub(crate) credential: &'a Credential,
+    pub(crate) params: &'a Params,
+}
+
+impl State {
+    /// Decides what happens to a request that just arrived.
+    pub(crate) fn admit(&mut self, incoming: Incoming, now: UnixTime) -> Admitted {
+        self.journal.arrivals += 1;
+        let fault = self.faults.meet_request(&incoming.method);
+        let verdict = self.check(&incoming, now);
+        let mut latency = match &verdict {
+            Ok((_, method)) if method.is_batch() => {
+                self.latency_of(method.name) + batch::latency(self, &incoming.params)
+            }
+            Ok((_, method)) => self.latency_of(method.name),
+            Err(_) => Duration::ZERO,
+        };
+        if let Some(Fault {
+            kind: FaultKind::Latency(by),
+            when: When::Before,
+            ..
+        }) = &fault
+        {
+            latency += *by;
+        }
+        let key = match &verdict {
+            Ok((_, method)) if latency > Duration::ZERO => self.hold_key(method, &incoming, now),
+            _ => None,
+        };
+        Admitted {
+            incoming,
+            at: now,
+            verdict,
+            fault,
+            key,
+            latency,
+        }
+    }
+
+    /// Notes that a message with a key is on its way, unless another one already is.
+    fn hold_key(&mut self, method: &Method, incoming: &Incoming, now: UnixTime) -> Option<String> {
+        let key = methods::message_key(method, &incoming.params)?;
+        if self.unfinished_keys.contains_key(&key) {
+            return None;
+        }
+        self.unfinished_keys.insert(key.clone(), now);
+        Some(key)
+    }
+
+    fn check(
+        &mut self,
+        incoming: &Incoming,
+        now: UnixTime,
+    ) -> Result<(Arc<Credential>, &'static Method), Failure> {
+        // Every request fills the bucket; only one that is otherwise in order is refused for it.
+        let bucket = self
+            .buckets
+            .entry(incoming.peer)
+            .or_insert_with(|| Bucket::new(now));
+        let within_rate = bucket.admits(&self.limits, now);
+        if !incoming.secure {
+            return Err(Failure::auth(400, "INVALID_REQUEST", "Https required."));
+        }
+        let credential = self.credential(incoming.user_id, &incoming.code)?;
+        if incoming.params.asks_for_download {
+            return Err(self.wrong_credential());
+        }
+        let method = self.find(&incoming.method, &credential)?;
+        if !within_rate {
+            let status = match self.quirks.rate_limit_status {
+                RateLimitStatus::ServiceUnavailable => 503,
+                RateLimitStatus::TooManyRequests => 429,
+                RateLimitStatus::Unauthorized => 401,
+            };
+            return Err(Failure::core(
+                status,
+                "QUERY_LIMIT_EXCEEDED",
+                "Too many requests",
+            ));
+        }
+        self.check_operating(&credential, method, now)?;
+        Ok((credential, method))
+    }
+
+    fn credential(&self, user_id: i64, code: &str) -> Result<Arc<Credential>, Failure> {
+        if code.is_empty() {
+            return Err(Failure::auth(
+                401,
+                "NO_AUTH_FOUND",
+                "Wrong authorization data",
+            ));
+        }
+        let known = self.credentials.get(&(user_id, code.to_owned()));
+        let known = known.filter(|credential| self.is_active(credential.user_id));
+        known.cloned().ok_or_else(|| self.wrong_credential())
+    }
+
+    fn wrong_credential(&self) -> Failure {
+        match self.quirks.wrong_code {
+            WrongCode::InvalidCredentials => {
+                Failure::auth(403, "INVALID_CREDENTIALS", "Invalid request credentials")
+            }
+            WrongCode::NoAuthFound => {
+                Failure::auth(401, "NO_AUTH_FOUND", "Wrong authorization data")
+            }
+        }
+    }
+
+    /// The method of this name, if there is one and the credential may call it.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        credential: &Credential,
+    ) -> Result<&'static Method, Failure> {
+        let [rest, ..] = self.revision;
+        let method = methods::find(name).filter(|method| method.since <= rest);
+        let method = method
+            .ok_or_else(|| Failure::core(404, "ERROR_METHOD_NOT_FOUND", "Method not found!"))?;
+        let allowed = method
+            .scope
+            .is_none_or(|scope| credential.scopes.iter().any(|s| s == scope));
+        if allowed {
+            return Ok(method);
+        }
+        Err(Failure::auth(
+            403,
+            "insufficient_scope",
+            "The request requires higher privileges than provided by the webhook token",
+        ))
+    }
+
+    pub(crate) fn check_operating(
+        &mut self,
+        credential: &Credential,
+        method: &'static Method,
+        now: UnixTime,
+    ) -> Result<(), Failure> {
+        let sum = self
+            .operating
+            .entry((credential.number, method.name))
+            .or_default();
+        if sum.admits(&self.limits, now) {
+            return Ok(());
+        }
+        let description = "Method is blocked due to operation time limit.";
+        Err(Failure::core(429, "OPERATION_TIME_LIMIT", description))
+    }
+
+    /// Lets an admitted request take effect, and writes it down.
+    pub(crate) fn finish(&mut self, admitted: Admitted, now: UnixTime) -> Outcome {
+        let Admitted {
+            incoming,
+            at,
+            verdict,
+            fault,
+            key,
+            ..
+        } = admitted;
+        if let Some(key) = key {
+            self.unfinished_keys.remove(&key);
+        }
+        let faulted = fault.is_some();
+        let before = fault.as_ref().is_some_and(|fault| {
+            fault.when == When::Before && !matches!(fault.kind, FaultKind::Latency(_))
+        });
+        let executed = verdict.is_ok() && !before;
+        let reply = match &verdict {
+            Ok(_) if before => None,
+            Ok((credential, method)) => {
+                let call = Call {
+                    now,
+                    credential,
+                    params: &incoming.params,
+                };
+                Some(self.run(method, &call, at))
+            }
+            Err(failure) => Some(self.refusal(failure)),
+        };
+        let outcome = self.spoil(reply, fault);
+        let (status, answer) = match &outcome.reply {
+            Some(reply) => (reply.status, reply.body.clone()),
+            None => (0, Bytes::new()),
+        };
+        self.journal.request(Entry {
+            at,
+            method: incoming.method,
+            params: incoming.params.map,
+            encoding: incoming.encoding,
+            user_id: incoming.user_id,
+            code_head: incoming.code.chars().take(4).collect(),
+            status,
+            answer,
+            batch: None,
+            executed,
+            faulted,
+        });
+        outcome
+    }
+
+    fn run(&mut self, method: &'static Method, call: &Call<'_>, started: UnixTime) -> Reply {
+        let result = if method.is_batch() {
+            Ok(batch::run(self, call))
+        } else {
+            (method.run)(self, call)
+        };
+        match result {
+            Ok(result) => {
+                let time = self.settle(method, call.credential, started, call.now);
+                let result = self.with_id_shape(result);
+                let body = match time {
+                    Some(time) => format!(r#"{{"result":{result},"time":{time}}}"#),
+                    None => format!(r#"{{"result":{result}}}"#),
+                };
+                self.reply(200, body)
+            }
+            Err(failure) => {
+                self.settle(method, call.credential, started, call.now);
+                self.refusal(&failure)
+            }
+        }
+    }
+
+    fn spoil(&self, reply: Option<Reply>, fault: Option<Fault>) -> Outcome {
+        let Some(fault) = fault else {
+            return Outcome { reply, wire: None };
+        };
+        match fault.kind {
+            FaultKind::Error {
+                status,
+                code,
+                description,
+            } => {
+                let failure = Failure::injected(status, code, description);
+                Outcome {
+                    reply: Some(self.refusal(&failure)),
+                    wire: None,
+                }
+            }
+            FaultKind::Raw {
+                status,
+                headers,
+                body,
+            } => Outcome {
+                reply: Some(Reply {
+                    status,
+                    headers,
+                    body: body.into(),
+                }),
+                wire: None,
+            },
+            kind @ (FaultKind::Hang | FaultKind::Reset) => Outcome {
+                reply: None,
+                wire: Some(kind),
+            },
+            kind @ FaultKind::Latency(_) => {
+                let wire = (fault.when == When::After).then_some(kind);
+                Outcome { reply, wire }
+            }
+            kind @ (FaultKind::CutBody | FaultKind::Drip { .. } | FaultKind::Enormous { .. }) => {
+                // Without an effect there is no true answer to spoil; one that says so serves.
+                let reply = reply.unwrap_or_else(|| self.reply(200, r#"{"result":[]}"#.into()));
+                Outcome {
+                    reply: Some(reply),
+                    wire: Some(kind),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What was asked of a portal, and what really happened in it.
+//!
+//! Requests are what a client sent and was told; effects are what changed. A test of a client
+//! wants both, because an answer can be lost after its effect, and `true` can mean that nothing
+//! happened. Both lists are rings: the oldest entries go when the capacity is reached.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::portal::Portal;
+
+/// How the parameters of a request travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A JSON body.
+    Json,
+    /// A form body.
+    Form,
+    /// The query string alone.
+    Query,
+    /// A command inside a batch.
+    BatchEntry,
+}
+
+/// One request, or one command of a batch.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Portal time of arrival.
+    pub at: UnixTime,
+    /// The method as the client wrote it.
+    pub method: String,
+    /// All parameters, of body and query together.
+    pub params: Value,
+    /// How the parameters travelled.
+    pub encoding: Encoding,
+    /// The credential with its secret masked, e.g. `webhook of 1 (xqz7…)`.
+    pub credential: String,
+    /// HTTP status of the answer; 0 when none was sent. For a command of a batch, the status it
+    /// would have had alone.
+    pub status: u16,
+    /// The body of the answer; null when none was sent or when it is not JSON.
+    pub answer: Value,
+    /// The batch this command belongs to; batches are numbered from 1.
+    pub batch: Option<u64>,
+    /// Whether the method ran.
+    pub executed: bool,
+    /// Whether a [`Fault`](crate::Fault) was met.
+    pub faulted: bool,
+}
+
+impl Request {
+    /// The error code of the answer, as text; `None` after a success or without an answer.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        match self.answer.get("error")? {
+            Value::String(code) => Some(code.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+/// Something that changed in a portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// A bot came to be.
+    BotRegistered {
+        /// Its id.
+        bot_id: i64,
+        /// Its code.
+        code: String,
+    },
+    /// Settings of a bot were stored.
+    BotUpdated {
+        /// Its id.
+        bot_id: i64,
+    },
+    /// A bot's token was replaced.
+    TokenRotated {
+        /// The bot.
+        bot_id: i64,
+    },
+    /// A bot is gone.
+    BotRemoved {
+        /// Its id.
+        bot_id: i64,
+    },
+    /// A command came to be.
+    CommandRegistered {
+        /// Its bot.
+        bot_id: i64,
+        /// Its id.
+        command_id: i64,
+        /// Its name without slash.
+        command: String,
+    },
+    /// Settings of a command were stored.
+    CommandUpdated {
+        /// Its id.
+        command_id: i64,
+    },
+    /// A command is gone.
+    CommandRemoved {
+        /// Its id.
+        command_id: i64,
+    },
+    /// A message appeared in a chat.
+    MessagePosted {
+        /// Its id.
+        message_id: i64,
+        /// Its chat.
+        chat_id: i64,
+        /// Who wrote it; 0 = system.
+        author_id: i64,
+        /// The bot that posted it through a call, also when it is a system message.
+        by_bot: Option<i64>,
+        /// Its text.
+        text: String,
+    },
+    /// A message was changed.
+    MessageUpdated {
+        /// Its id.
+        message_id: i64,
+    },
+    /// A message was deleted.
+    MessageDeleted {
+        /// Its id.
+        message_id: i64,
+    },
+    /// An answer came after its window and was dropped, although the client was told `true`.
+    AnswerDropped {
+        /// The bot.
+        bot_id: i64,
+        /// The dialog's chat.
+        chat_id: i64,
+    },
+    /// A bot was told of a command.
+    CommandDispatched {
+        /// The bot.
+        bot_id: i64,
+        /// The command.
+        command_id: i64,
+        /// The message it stands in.
+        message_id: i64,
+        /// What follows the name.
+        params: String,
+        /// `textarea` or `keyboard`.
+        context: &'static str,
+    },
+    /// An event entered a bot's log.
+    EventLogged {
+        /// The bot.
+        bot_id: i64,
+        /// The event.
+        event_id: u64,
+        /// Its type.
+        kind: &'static str,
+    },
+    /// Events left a bot's log because a client acknowledged them.
+    EventsAcknowledged {
+        /// The bot.
+        bot_id: i64,
+        /// How many went.
+        count: usize,
+        /// The offset sent; events below it went.
+        offset: u64,
+    },
+    /// Events left a bot's log because they were too old.
+    EventsExpired {
+        /// The bot.
+        bot_id: i64,
+        /// How many went.
+        count: usize,
+    },
+    /// Events left a bot's log because the bot changed to webhooks or went away.
+    EventsDropped {
+        /// The bot.
+        bot_id: i64,
+        /// How many went.
+        count: usize,
+    },
+    /// A private dialog was created on demand.
+    PrivateChatOpened {
+        /// Its chat.
+        chat_id: i64,
+    },
+    /// A bot shows that it is busy.
+    ActionShown {
+        /// The bot.
+        bot_id: i64,
+        /// Where.
+        chat_id: i64,
+        /// The status code; `None` = typing.
+        code: Option<String>,
+    },
+}
+
+/// Read access to a portal's record.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    portal: Portal,
+}
+
+impl Journal {
+    pub(crate) fn of(portal: Portal) -> Self {
+        Self { portal }
+    }
+
+    /// All kept requests, oldest first; commands of a batch stand before their batch.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.portal
+            .state()
+            .journal
+            .requests
+            .iter()
+            .map(Entry::read)
+            .collect()
+    }
+
+    /// The kept requests and batch commands of one method, whatever case it was written in.
+    #[must_use]
+    pub fn calls(&self, method: &str) -> Vec<Request> {
+        let state = self.portal.state();
+        let of_method = |entry: &&Entry| entry.method.eq_ignore_ascii_case(method);
+        state
+            .journal
+            .requests
+            .iter()
+            .filter(of_method)
+            .map(Entry::read)
+            .collect()
+    }
+
+    /// How many HTTP requests arrived since the last [`clear`](Self::clear), kept or not.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.portal.state().journal.arrivals
+    }
+
+    /// All kept effects, oldest first.
+    #[must_use]
+    pub fn effects(&self) -> Vec<Effect> {
+        self.portal
+            .state()
+            .journal
+            .effects
+            .iter()
+            .map(|(_, effect)| effect.clone())
+            .collect()
+    }
+
+    /// All kept effects with their portal time, oldest first.
+    #[must_use]
+    pub fn timed_effects(&self) -> Vec<(UnixTime, Effect)> {
+        self.portal
+            .state()
+            .journal
+            .effects
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    /// Entries (requests and effects) dropped because the journal was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.portal.state().journal.dropped
+    }
+
+    /// Forgets everything recorded so far.
+    pub fn clear(&self) {
+        self.portal.state().journal.clear();
+    }
+}
+
+/// A recorded request, kept cheap: the answer stays the bytes that were sent.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: UnixTime,
+    pub(crate) method: String,
+    pub(crate) params: Map<String, Value>,
+    pub(crate) encoding: Encoding,
+    pub(crate) user_id: i64,
+    pub(crate) code_head: String,
+    pub(crate) status: u16,
+    pub(crate) answer: Bytes,
+    pub(crate) batch: Option<u64>,
+    pub(crate) executed: bool,
+    pub(crate) faulted: bool,
+}
+
+impl Entry {
+    fn read(&self) -> Request {
+        Request {
+            at: self.at,
+            method: self.method.clone(),
+            params: Value::Object(self.params.clone()),
+            encoding: self.encoding,
+            credential: format!("webhook of {} ({}…)", self.user_id, self.code_head),
+            status: self.status,
+            answer: serde_json::from_slice(&self.answer).unwrap_or(Value::Null),
+            batch: self.batch,
+            executed: self.executed,
+            faulted: self.faulted,
+        }
+    }
+}
+
+/// The record itself.
+#[derive(Debug)]
+pub(crate) struct Record {
+    capacity: usize,
+    requests: VecDeque<Entry>,
+    effects: VecDeque<(UnixTime, Effect)>,
+    pub(crate) arrivals: u64,
+    dropped: u64,
+    batches: u64,
+}
+
+impl Record {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            requests: VecDeque::new(),
+            effects: VecDeque::new(),
+            arrivals: 0,
+            dropped: 0,
+            batches: 0,
+        }
+    }
+
+    pub(crate) fn request(&mut self, entry: Entry) {
+        self.dropped += u64::from(push_capped(&mut self.requests, self.capacity, entry));
+    }
+
+    pub(crate) fn effect(&mut self, now: Duration, effect: Effect) {
+        self.dropped += u64::from(push_capped(&mut self.effects, self.capacity, (now, effect)));
+    }
+
+    pub(crate) fn next_batch(&mut self) -> u64 {
+        self.batches += 1;
+        self.batches
+    }
+
+    fn clear(&mut self) {
+        *self = Self {
+            batches: self.batches,
+            ..Self::new(self.capacity)
+        };
+    }
+}
+
+/// Appends, and says whether something had to go for it.
+fn push_capped<T>(ring: &mut VecDeque<T>, capacity: usize, entry: T) -> bool {
+    ring.push_back(entry);
+    ring.len() > capacity && ring.pop_front().is_some()
+}

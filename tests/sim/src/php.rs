@@ -1,0 +1,223 @@
+//! Values as PHP sees them.
+//!
+//! The portal's code is PHP: forms are decoded into nested arrays, numbers arrive as strings, an
+//! empty list and an empty map are one thing. JSON values stand for PHP values here, and these
+//! functions say how one is read as another.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+/// Decodes a query string or form body with bracketed names: `a[b][]=1`.
+pub(crate) fn parse_form(text: &str) -> Map<String, Value> {
+    let mut root = Map::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        insert(&mut root, &decode(name), decode(value));
+    }
+    root.into_iter()
+        .map(|(name, value)| (name, with_lists(value)))
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    let spaced = if text.contains('+') {
+        Cow::Owned(text.replace('+', " "))
+    } else {
+        text.into()
+    };
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
+fn insert(root: &mut Map<String, Value>, name: &str, value: String) {
+    let (head, mut rest) = match name.find('[') {
+        Some(at) if at > 0 => name.split_at(at),
+        _ => (name, ""),
+    };
+    // PHP cannot name a variable with a dot or a space in it.
+    let mut key = head.replace(['.', ' '], "_");
+    if key.is_empty() {
+        return;
+    }
+    let mut level = root;
+    while let Some((inner, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        let slot = level
+            .entry(key)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if !slot.is_object() {
+            *slot = Value::Object(Map::new());
+        }
+        let Value::Object(next) = slot else { return };
+        level = next;
+        key = if inner.is_empty() {
+            next_index(level)
+        } else {
+            inner.to_owned()
+        };
+        rest = after;
+    }
+    level.insert(key, Value::String(value));
+}
+
+fn next_index(map: &Map<String, Value>) -> String {
+    let largest = map.keys().filter_map(|key| key.parse::<u64>().ok()).max();
+    largest.map_or(0, |index| index + 1).to_string()
+}
+
+/// Arrays with the keys 0..n are lists.
+fn with_lists(value: Value) -> Value {
+    let Value::Object(map) = value else {
+        return value;
+    };
+    let mut map: Map<String, Value> = map.into_iter().map(|(k, v)| (k, with_lists(v))).collect();
+    let is_list = (0..map.len()).all(|index| map.contains_key(&index.to_string()));
+    if !is_list {
+        return Value::Object(map);
+    }
+    (0..map.len())
+        .filter_map(|index| map.remove(&index.to_string()))
+        .collect()
+}
+
+/// The order in which the keys of `cmd` appear in a form.
+pub(crate) fn form_order(text: &str, name: &str) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for pair in text.split('&') {
+        let decoded = decode(pair.split_once('=').map_or(pair, |(name, _)| name));
+        let inner = decoded
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('['));
+        let Some((key, _)) = inner.and_then(|rest| rest.split_once(']')) else {
+            continue;
+        };
+        let key = if key.is_empty() {
+            keys.len().to_string()
+        } else {
+            key.to_owned()
+        };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// A whole number, also written as text.
+pub(crate) fn int(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let float = number.as_f64()?;
+            // Whole numbers this small are exact in both types.
+            (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Text; numbers are written out, arrays and null are no text.
+pub(crate) fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(true) => Some("1".into()),
+        Value::Bool(false) => Some("".into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The truths a bot method knows: `true`, `"Y"`, `"1"`, `"TRUE"`.
+pub(crate) fn truth(value: &Value) -> bool {
+    match value {
+        Value::Bool(truth) => *truth,
+        Value::String(text) => matches!(text.as_str(), "Y" | "1" | "TRUE"),
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// A map; a list counts as a map from 0..n.
+pub(crate) fn map(value: &Value) -> Option<Cow<'_, Map<String, Value>>> {
+    match value {
+        Value::Object(map) => Some(Cow::Borrowed(map)),
+        Value::Array(list) => {
+            let keyed = list
+                .iter()
+                .enumerate()
+                .map(|(index, v)| (index.to_string(), v.clone()));
+            Some(Cow::Owned(keyed.collect()))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// What PHP's `empty()` calls empty.
+pub(crate) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || text == "0",
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+/// `value` inside a longer string.
+pub(crate) fn embedded(value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => "Array".to_owned(),
+        Value::Null => String::new(),
+        scalar => text(scalar).unwrap_or_default().into_owned(),
+    }
+}
+
+/// camelCase as UPPER_CASE with underscores: `botId` -> `BOT_ID`.
+pub(crate) fn upper_snake(name: &str) -> String {
+    let mut upper = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            upper.push('_');
+        }
+        upper.push(letter.to_ascii_uppercase());
+    }
+    upper
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn brackets_nest_and_lists_are_lists() {
+        let form = "fields%5Btitle%5D%5Ben%5D=Show%20help&fields[hidden]=N&userIds[0]=1&userIds[1]=2&x[]=a&x[]=b";
+        let expected = json!({
+            "fields": {"title": {"en": "Show help"}, "hidden": "N"},
+            "userIds": ["1", "2"],
+            "x": ["a", "b"],
+        });
+        assert_eq!(Value::Object(parse_form(form)), expected);
+    }
+
+    #[test]
+    fn plus_is_a_space_and_a_later_value_wins() {
+        let form = parse_form("COMMAND_PARAMS=task+%231&a=1&a=2&my.name=x");
+        assert_eq!(
+            Value::Object(form),
+            json!({"COMMAND_PARAMS": "task #1", "a": "2", "my_name": "x"})
+        );
+    }
+
+    #[test]
+    fn json_true_and_the_text_true_are_not_the_same() {
+        assert!(truth(&json!(true)) && truth(&json!("Y")) && truth(&json!("TRUE")));
+        assert!(!truth(&json!("true")) && !truth(&json!("N")) && !truth(&json!(1)));
+    }
+
+    #[test]
+    fn names_have_an_upper_case_form() {
+        assert_eq!(upper_snake("isSupportOpenline"), "IS_SUPPORT_OPENLINE");
+    }
+}

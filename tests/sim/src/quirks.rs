@@ -1,0 +1,277 @@
+//! Behaviours on which the sources of the contract disagree, or which vary between portals.
+//!
+//! The default is what the inspected server code does; [`Quirks::documented`] follows the pages
+//! instead. A client has to live with every combination.
+
+/// One choice per contradiction (C10, C25).
+#[derive(Clone, Debug)]
+pub struct Quirks {
+    /// Ids in answers and events.
+    pub ids: IdShape,
+    /// How an empty map is written.
+    pub empty_maps: EmptyMap,
+    /// `{"result": true}` inside `result` of `Command.answer`; a bare `true` when off.
+    pub answer_is_object: bool,
+    /// Answers carry `time`.
+    pub time: bool,
+    /// HTTP status of errors of bot methods.
+    pub method_error_status: ErrorStatus,
+    /// Authorization errors come with 401 whatever the pages say.
+    pub auth_errors_are_401: bool,
+    /// What a wrong webhook code is called.
+    pub wrong_code: WrongCode,
+    /// Errors of methods come with HTTP 200.
+    pub errors_with_200: bool,
+    /// Errors of methods carry a number in place of their name.
+    pub numeric_error_codes: bool,
+    /// HTTP status of `QUERY_LIMIT_EXCEEDED`.
+    pub rate_limit_status: RateLimitStatus,
+    /// `Command.update` stores a new name.
+    pub rename_is_stored: bool,
+    /// `Bot.update` with partial properties empties the others.
+    pub partial_properties_reset: bool,
+    /// What `app.info` says to a webhook.
+    pub app_info: AppInfo,
+    /// When `Bot.register` looks at the length of the token.
+    pub token_length: TokenLengthCheck,
+    /// Entities carry fields nobody documented.
+    pub unknown_fields: bool,
+    /// `uuid` of a message sent without a key.
+    pub missing_uuid: MissingUuid,
+    /// The forward mark of a message.
+    pub forward: ForwardShape,
+    /// `chat` in events.
+    pub event_chat: EntityShape,
+    /// `user` in events.
+    pub event_user: EntityShape,
+    /// `message` in events.
+    pub event_message: EntityShape,
+    /// Messages in events repeat their ids as `chat_id` and `author_id`.
+    pub duplicate_message_keys: bool,
+    /// `im.message.command` reads the command of a private dialog from form variables only.
+    pub private_command_needs_form: bool,
+    /// The brief form of a foreign bot.
+    pub foreign_bot: BotForm,
+    /// JSON null as `backgroundId` in `Bot.update`.
+    pub background_null: BackgroundNull,
+    /// `parentChatId` and `parentMessageId` of what has no parent.
+    pub no_parent: NothingIs,
+    /// Chats have a colour; null when off.
+    pub chat_color: bool,
+    /// `lastActivityDate` in events.
+    pub last_activity: LastActivity,
+    /// `Bot.list` with an unknown type answers an empty list; the filter is ignored when off.
+    pub unknown_type_lists_nothing: bool,
+    /// Oversized attachments are called `ATTACH_OVERSIZE`; `ATTACH_ERROR` when off.
+    pub oversize_has_own_code: bool,
+    /// Updating or deleting an absent message is `ACCESS_DENIED`; `MESSAGE_NOT_FOUND` when off.
+    pub absent_message_is_denied: bool,
+    /// `templateId` is the key of a message; otherwise it protects from nothing.
+    pub template_id_is_a_key: bool,
+    /// Slashes in JSON strings are escaped, as PHP does.
+    pub escaped_slashes: bool,
+    /// Largest gap between two event ids.
+    pub event_id_gap: u64,
+}
+
+/// How ids are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdShape {
+    /// As JSON numbers.
+    Numbers,
+    /// As strings of digits.
+    Strings,
+}
+
+/// How an empty map is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyMap {
+    /// `[]`, as PHP does.
+    List,
+    /// `{}`.
+    Object,
+    /// `null`.
+    Null,
+}
+
+/// HTTP status of errors of bot methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorStatus {
+    /// 400.
+    BadRequest,
+    /// 403.
+    Forbidden,
+}
+
+/// What a wrong webhook code is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongCode {
+    /// `INVALID_CREDENTIALS`.
+    InvalidCredentials,
+    /// `NO_AUTH_FOUND`.
+    NoAuthFound,
+}
+
+/// HTTP status of `QUERY_LIMIT_EXCEEDED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimitStatus {
+    /// 503, the limits page.
+    ServiceUnavailable,
+    /// 429, the page about bots.
+    TooManyRequests,
+    /// 401, as seen.
+    Unauthorized,
+}
+
+/// What `app.info` says to a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppInfo {
+    /// `{SCOPE, LICENSE}`.
+    ScopeAndLicense,
+    /// `ACCESS_DENIED`.
+    Denied,
+}
+
+/// When `Bot.register` looks at the length of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenLengthCheck {
+    /// First of all.
+    First,
+    /// Only when a bot is about to be created.
+    OnCreation,
+}
+
+/// `uuid` of a message sent without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingUuid {
+    /// `null`.
+    Null,
+    /// `""`.
+    EmptyString,
+}
+
+/// The forward mark of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardShape {
+    /// `{id: "chat12/345", userId, chatTitle, chatType}`.
+    Coded,
+    /// `{id, userId, chatId, date}`.
+    Documented,
+}
+
+/// How much of an entity an event carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntityShape {
+    /// All fields.
+    Full,
+    /// The reduced set of the samples.
+    Sample,
+    /// `{"id": N}`.
+    IdOnly,
+    /// `[]`.
+    Empty,
+}
+
+/// The form of a bot shown to one who does not own it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotForm {
+    /// All fields that are not for the owner alone.
+    Brief,
+    /// `{id, code, type}` only.
+    Reduced,
+}
+
+/// JSON null as `backgroundId` in `Bot.update`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundNull {
+    /// Leaves the value alone.
+    Ignored,
+    /// Clears it.
+    Resets,
+}
+
+/// How a missing parent is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NothingIs {
+    /// `0`.
+    Zero,
+    /// `null`.
+    Null,
+}
+
+/// `lastActivityDate` of a user in an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastActivity {
+    /// `false`.
+    False,
+    /// A date.
+    Date,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            ids: IdShape::Numbers,
+            empty_maps: EmptyMap::List,
+            answer_is_object: true,
+            time: true,
+            method_error_status: ErrorStatus::BadRequest,
+            auth_errors_are_401: true,
+            wrong_code: WrongCode::InvalidCredentials,
+            errors_with_200: false,
+            numeric_error_codes: false,
+            rate_limit_status: RateLimitStatus::ServiceUnavailable,
+            rename_is_stored: false,
+            partial_properties_reset: true,
+            app_info: AppInfo::ScopeAndLicense,
+            token_length: TokenLengthCheck::First,
+            unknown_fields: false,
+            missing_uuid: MissingUuid::Null,
+            forward: ForwardShape::Coded,
+            event_chat: EntityShape::Full,
+            event_user: EntityShape::Full,
+            event_message: EntityShape::Full,
+            duplicate_message_keys: true,
+            private_command_needs_form: true,
+            foreign_bot: BotForm::Brief,
+            background_null: BackgroundNull::Ignored,
+            no_parent: NothingIs::Zero,
+            chat_color: true,
+            last_activity: LastActivity::False,
+            unknown_type_lists_nothing: false,
+            oversize_has_own_code: false,
+            absent_message_is_denied: false,
+            template_id_is_a_key: true,
+            escaped_slashes: true,
+            event_id_gap: 3,
+        }
+    }
+}
+
+impl Quirks {
+    /// What the documentation pages say wherever the server code differs.
+    #[must_use]
+    pub fn documented() -> Self {
+        Self {
+            empty_maps: EmptyMap::Object,
+            answer_is_object: true,
+            auth_errors_are_401: false,
+            wrong_code: WrongCode::NoAuthFound,
+            rename_is_stored: true,
+            partial_properties_reset: false,
+            app_info: AppInfo::Denied,
+            missing_uuid: MissingUuid::EmptyString,
+            forward: ForwardShape::Documented,
+            duplicate_message_keys: false,
+            private_command_needs_form: false,
+            background_null: BackgroundNull::Resets,
+            no_parent: NothingIs::Null,
+            unknown_type_lists_nothing: true,
+            oversize_has_own_code: true,
+            absent_message_is_denied: true,
+            template_id_is_a_key: false,
+            escaped_slashes: false,
+            ..Self::default()
+        }
+    }
+}

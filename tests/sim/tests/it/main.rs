@@ -1,0 +1,24 @@
+//! The simulated portal, seen through a real client.
+//!
+//! Each module holds one section of the contract; `world` is what they share.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod answers;
+mod batch;
+mod bots;
+mod commands;
+mod core;
+mod events;
+mod faults;
+mod firing;
+mod fixtures;
+mod messages;
+mod quirks;
+mod readme;
+mod user_commands;
+mod world;
