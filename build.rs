@@ -4,6 +4,10 @@ use std::{env, error::Error, path::PathBuf};
 
 const FILES: [&str; 5] = ["bots", "content", "entities", "errors", "server"];
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is how cargo tells where to write"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let files: Vec<_> = FILES
         .iter()
@@ -13,10 +17,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // Served by reflection.
-    std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    std::fs::write(
+        out.join("descriptors.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )?;
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        // Events are large, the other items of a stream are not.
+        .boxed(".bitrix24.gateway.v1.SubscribeCommandEventsResponse.item.event")
         .compile_fds(descriptors)?;
     Ok(())
 }

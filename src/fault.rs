@@ -219,3 +219,19 @@ reasons! {
     PortalRefused = "PORTAL_REFUSED",
     UnreadableAnswer = "UNREADABLE_ANSWER",
 }
+
+/// Shows an error with its causes, for logs.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,10 +1,45 @@
 //! One typed gRPC API in front of Bitrix24 chat-bots.
+//!
+//! ```text
+//!    gRPC caller                                          Bitrix24 portal
+//!  unary | ^ reply    ^ stream                        ^ HTTPS
+//!        v |          |                               |
+//!    grpc/bots     grpc/events                        |
+//!        | convert    ^ convert                       |
+//!        v            |                               |
+//!      bots         events/feed <- store/log <--------|--append-- events/intake
+//!        v                                            |                 ^
+//!      portal: call > limit > auth > transport -------+                 |
+//!        ^                                                              |
+//!        +------------ events/poller: calls like anyone else -----------+
+//! ```
+//!
+//! Modules stand here in bands, highest first; a module imports only from bands below its own, which
+//! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `reqwest` only
+//! in `portal/transport`, and the environment is read only in `config`.
 
-pub mod proto;
+pub mod cli;
+#[cfg(feature = "sim")]
+pub mod demo;
+
+pub mod app;
+
+pub mod config;
+
+pub mod grpc;
+
+pub mod events;
+
+pub mod bots;
 
 pub mod portal;
+
 pub mod store;
+
+pub mod lifecycle;
+pub mod telemetry;
 
 pub mod clock;
 pub mod fault;
 pub mod ids;
+pub mod proto;

@@ -1,11 +1,7 @@
 //! The generated side of `proto/`. Only the gRPC edge and its clients use it.
 
 /// Version 1 of the API; documented in `proto/bitrix24/gateway/v1`.
-#[expect(
-    unused_qualifications,
-    clippy::large_futures,
-    reason = "generated"
-)]
+#[expect(unused_qualifications, clippy::allow_attributes, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("bitrix24.gateway.v1");
 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: a call that returned `Ok` survives a power cut; one that failed left nothing behind.
 
+pub mod answers;
 pub mod bots;
 pub mod error;
 pub mod keys;
@@ -24,7 +25,8 @@ use self::sqlite::{Failure, Readers, Writer};
 use crate::clock::Clock;
 
 pub use self::{
-    bots::{Bot, BotState, EventMode},
+    answers::AnswerBegun,
+    bots::{Bot, BotState, EventMode, Fetched, Skip},
     error::Error,
     keys::Keys,
     log::{
@@ -114,6 +116,28 @@ impl Store {
         // Readers first: the last connection tidies up the write-ahead log, which readers cannot.
         self.inner.readers.close().await;
         self.inner.writer.stop().await;
+    }
+
+    /// Whether the last transaction could be committed. Changes are told.
+    #[must_use]
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.inner.writer.writable()
+    }
+
+    /// Writes something of no importance, to learn whether writing works.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.write(|connection| {
+            connection.execute(
+                "INSERT INTO meta VALUES ('probe', 0)
+                 ON CONFLICT (name) DO UPDATE SET value = value + 1",
+                [],
+            )?;
+            Ok(())
+        })
+        .await
     }
 
     /// Transactions committed since the store was opened: a measure of how well writes share them.

@@ -140,6 +140,12 @@ pub enum Cause {
     /// An error that leaves open whether the call took place.
     #[error("the portal failed, perhaps after acting")]
     Ambiguous,
+    /// Whoever asked stopped waiting before anything was sent.
+    #[error("the caller left before the call was sent")]
+    CallerLeft,
+    /// The portal's limit would let the call through only after its deadline.
+    #[error("the call would have to wait longer than its deadline allows")]
+    WaitTooLong,
     /// The portal has another address now.
     #[error("the portal has moved to {origin}")]
     Moved {
@@ -282,7 +288,10 @@ impl Cause {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self.cause() {
-            Cause::Throttled | Cause::OperatingLimit | Cause::BotLimit => Kind::Exhausted,
+            Cause::Throttled | Cause::OperatingLimit | Cause::BotLimit | Cause::WaitTooLong => {
+                Kind::Exhausted
+            }
+            Cause::CallerLeft => Kind::Late,
             Cause::Overloaded
             | Cause::Credential(_)
             | Cause::Scope
@@ -322,6 +331,8 @@ impl Fault for Error {
     fn reason(&self) -> Reason {
         match self.cause() {
             Cause::Throttled => Reason::PortalThrottled,
+            Cause::CallerLeft => Reason::DeadlineExceeded,
+            Cause::WaitTooLong => Reason::DeadlineTooShort,
             Cause::OperatingLimit => Reason::PortalOperatingLimit,
             Cause::Overloaded => Reason::PortalParked,
             Cause::Credential(_) => Reason::ReauthorizationRequired,
@@ -358,6 +369,7 @@ impl Fault for Error {
     fn origin(&self) -> Origin {
         match self.cause() {
             Cause::BadArguments
+            | Cause::CallerLeft
             | Cause::BotMissing
             | Cause::BotCodeTaken
             | Cause::CommandMissing

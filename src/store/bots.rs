@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use rusqlite::params;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, row::Fields, unseal};
 use crate::ids::{BotCode, PortalId};
@@ -29,6 +30,10 @@ pub struct Bot {
     pub event_mode: EventMode,
     /// The properties as we last wrote them (Bitrix24 names), to complete partial updates.
     pub properties: serde_json::Value,
+    /// Titles and hints of its commands as we last wrote them, by command id.
+    pub commands: serde_json::Value,
+    /// Which events of the portal are not ours to hand out.
+    pub skip: Skip,
     /// Where it stands.
     pub state: BotState,
     /// The offset of its next poll. Moved by [`Store::append`].
@@ -46,6 +51,27 @@ pub enum EventMode {
     Fetch,
     /// The portal calls us.
     Webhook,
+}
+
+/// Which events of an adopted bot somebody else handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// None.
+    Nothing,
+    /// What happened before this, by the portal's clock.
+    Before(Timestamp),
+    /// Up to this number of the portal.
+    UpTo(i64),
+}
+
+/// How far fetching a bot's events came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// The offset of the next poll.
+    pub next_offset: Option<i64>,
+    /// When a poll last succeeded.
+    pub last_polled_at: Option<Timestamp>,
 }
 
 /// Where a bot stands.
@@ -75,13 +101,15 @@ impl Store {
     pub async fn save_bot(&self, bot: &Bot) -> Result<(), Error> {
         let place = [bot.portal.as_str(), bot.code.as_str()];
         let token = self.seal(TABLE, &place, bot.token.expose_secret().as_bytes())?;
+        // A word, a time or a number: nothing in it can fail to serialise.
+        let skip = serde_json::json!(bot.skip).to_string();
         let bot = bot.clone();
         self.write(move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO bots (portal, code, bot_id, token, generation, owner, event_mode,
-                         properties, state, next_offset, last_polled_at, created_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                         properties, commands, skip, state, next_offset, last_polled_at, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
                      ON CONFLICT (portal, code) DO UPDATE SET
                          bot_id = excluded.bot_id,
                          token = excluded.token,
@@ -89,6 +117,8 @@ impl Store {
                          owner = excluded.owner,
                          event_mode = excluded.event_mode,
                          properties = excluded.properties,
+                         commands = excluded.commands,
+                         skip = excluded.skip,
                          state = excluded.state,
                          next_offset = iif(bots.bot_id IS excluded.bot_id,
                              bots.next_offset, excluded.next_offset),
@@ -106,6 +136,8 @@ impl Store {
                     bot.owner,
                     bot.event_mode.as_str(),
                     bot.properties.to_string(),
+                    bot.commands.to_string(),
+                    skip,
                     bot.state.as_str(),
                     bot.next_offset,
                     bot.last_polled_at.map(Timestamp::as_microsecond),
@@ -124,7 +156,7 @@ impl Store {
         self.query(|connection, keys| {
             let mut select = connection.prepare_cached(
                 "SELECT portal, code, bot_id, token, generation, owner, event_mode, properties,
-                     state, next_offset, last_polled_at, created_at
+                     commands, skip, state, next_offset, last_polled_at, created_at
                  FROM bots ORDER BY portal, code",
             )?;
             let mut rows = select.query([])?;
@@ -145,6 +177,9 @@ impl Store {
                         .ok_or_else(|| row.bad("event_mode"))?,
                     properties: serde_json::from_str(row.text("properties")?)
                         .map_err(|_| row.bad("properties"))?,
+                    commands: serde_json::from_str(row.text("commands")?)
+                        .map_err(|_| row.bad("commands"))?,
+                    skip: serde_json::from_str(row.text("skip")?).map_err(|_| row.bad("skip"))?,
                     state: BotState::parse(row.text("state")?).ok_or_else(|| row.bad("state"))?,
                     next_offset: row.get("next_offset")?,
                     last_polled_at: row.time_if_any("last_polled_at")?,
@@ -154,6 +189,29 @@ impl Store {
                 });
             }
             Ok(bots)
+        })
+        .await
+    }
+
+    /// How far fetching a bot's events came, as it was last committed. Of an unknown bot: nowhere.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn fetched(&self, portal: &PortalId, code: &BotCode) -> Result<Fetched, Error> {
+        let (portal, code) = (portal.clone(), code.clone());
+        self.query(move |connection, _| {
+            let mut select = connection.prepare_cached(
+                "SELECT next_offset, last_polled_at FROM bots WHERE portal = ?1 AND code = ?2",
+            )?;
+            let mut rows = select.query([portal.as_str(), code.as_str()])?;
+            let Some(row) = rows.next()? else {
+                return Ok(Fetched::default());
+            };
+            let row = Fields::new(TABLE, row);
+            Ok(Fetched {
+                next_offset: row.get("next_offset")?,
+                last_polled_at: row.time_if_any("last_polled_at")?,
+            })
         })
         .await
     }

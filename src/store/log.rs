@@ -88,8 +88,10 @@ pub struct CommandRef {
     pub command_id: i64,
     /// The message that holds it.
     pub message_id: i64,
-    /// Who typed it.
+    /// Who typed it; 0 when that is not told.
     pub user_id: i64,
+    /// Typed, not a button or a menu.
+    pub typed: bool,
 }
 
 /// A stretch of time of which we may not know everything.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    entity::{Chat, Message, User},
+    entity::{Bot, Chat, Message, User},
     lenient::{Fields, Unreadable},
 };
 
@@ -25,21 +25,12 @@ pub struct Event {
     pub kind: Kind,
     /// When: the event's own date, or the `ts` of a webhook body.
     pub date: Option<Timestamp>,
-    /// The bot it concerns; events of users have none.
-    pub bot: Option<BotRef>,
+    /// The bot it concerns, reduced in webhook mode; events of users have none.
+    pub bot: Option<Bot>,
     /// Language of the portal.
     pub language: Option<String>,
     /// What is told about it.
     pub body: Body,
-}
-
-/// The bot an event concerns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BotRef {
-    /// User id of the bot.
-    pub id: i64,
-    /// Its key.
-    pub code: Option<String>,
 }
 
 macro_rules! kinds {
@@ -237,20 +228,10 @@ impl Event {
         Ok(Self {
             event_id,
             date,
-            bot: fields.maybe("bot", BotRef::from_value),
+            bot: fields.maybe("bot", Bot::from_value),
             language: fields.filled("language"),
             body: Body::read(&kind, data, &fields).map_err(|error| error.within("data"))?,
             kind,
-        })
-    }
-}
-
-impl BotRef {
-    fn from_value(value: &Value) -> Result<Self, Unreadable> {
-        let fields = Fields::of(value)?;
-        Ok(Self {
-            id: fields.require_int("id")?,
-            code: fields.filled("code"),
         })
     }
 }

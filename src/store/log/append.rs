@@ -73,9 +73,9 @@ fn insert(
     // Asked first, not left to the unique index: an insert that is refused still takes a number.
     let mut insert = connection.prepare_cached(
         "INSERT INTO log (portal, code, bot_id, received_at, for_commands, size, dedupe_key, kind,
-             dialog, happened_at, trace_context, command_id, message_id, user_id, gap_from,
-             gap_until, gap_why, body)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18
+             dialog, happened_at, trace_context, command_id, message_id, user_id, typed,
+             gap_from, gap_until, gap_why, body)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19
          WHERE NOT EXISTS (SELECT 1 FROM log WHERE portal = ?1 AND dedupe_key = ?7)",
     )?;
     let mut seqs: Option<(u64, u64)> = None;
@@ -102,6 +102,7 @@ fn insert(
             command.map(|command| command.command_id),
             command.map(|command| command.message_id),
             command.map(|command| command.user_id),
+            command.map(|command| command.typed),
             gap.and_then(|gap| gap.from.map(Timestamp::as_microsecond)),
             gap.map(|gap| gap.until.as_microsecond()),
             gap.map(|gap| &gap.why),

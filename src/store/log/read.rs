@@ -22,7 +22,7 @@ use crate::{
 /// Most numbers one read looks at, whatever its filter.
 const STRETCH: u64 = 10_000;
 const COLUMNS: &str = "seq, portal, code, bot_id, received_at, dedupe_key, kind, dialog, happened_at, \
-     trace_context, command_id, message_id, user_id, gap_from, gap_until, gap_why, body";
+     trace_context, command_id, message_id, user_id, typed, gap_from, gap_until, gap_why, body";
 
 impl Store {
     /// What comes after a number. Looks at a bounded stretch of the log, so a page may be empty
@@ -77,20 +77,20 @@ impl Store {
         .await
     }
 
-    /// The commands received at or after a time, oldest first.
+    /// The newest commands that have a dialog, at most `rows`, newest first.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn recent_commands(&self, since: Timestamp) -> Result<Vec<RecentCommand>, Error> {
+    pub async fn recent_commands(&self, rows: usize) -> Result<Vec<RecentCommand>, Error> {
         self.query(move |connection, _| {
             let mut select = connection.prepare_cached(
-                "SELECT seq, portal, code, bot_id, dialog, command_id, message_id, user_id,
+                "SELECT seq, portal, code, bot_id, dialog, command_id, message_id, user_id, typed,
                      happened_at, received_at
-                 FROM log INDEXED BY log_received
-                 WHERE received_at >= ?1 AND command_id IS NOT NULL AND dialog IS NOT NULL
-                 ORDER BY seq",
+                 FROM log INDEXED BY log_commands
+                 WHERE command_id IS NOT NULL AND dialog IS NOT NULL
+                 ORDER BY seq DESC LIMIT ?1",
             )?;
-            let mut rows = select.query([since.as_microsecond()])?;
+            let mut rows = select.query([sql(rows)])?;
             let mut commands = Vec::new();
             while let Some(row) = rows.next()? {
                 let row = Fields::new(TABLE, row);
@@ -250,6 +250,7 @@ fn command(row: &Fields<'_>) -> Result<Option<CommandRef>, Failure> {
                 command_id,
                 message_id: row.get("message_id")?,
                 user_id: row.get("user_id")?,
+                typed: row.get("typed")?,
             })
         })
         .transpose()

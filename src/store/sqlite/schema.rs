@@ -27,6 +27,8 @@ const STEPS: &[&str] = &["
         owner TEXT NOT NULL,
         event_mode TEXT NOT NULL,
         properties TEXT NOT NULL,
+        commands TEXT NOT NULL,
+        skip TEXT NOT NULL,
         state TEXT NOT NULL,
         next_offset INTEGER,
         last_polled_at INTEGER,
@@ -51,6 +53,7 @@ const STEPS: &[&str] = &["
         command_id INTEGER,
         message_id INTEGER,
         user_id INTEGER,
+        typed INTEGER,
         gap_from INTEGER,
         gap_until INTEGER,
         gap_why TEXT,
@@ -59,7 +62,14 @@ const STEPS: &[&str] = &["
     CREATE UNIQUE INDEX log_dedupe ON log (portal, dedupe_key) WHERE dedupe_key IS NOT NULL;
     CREATE INDEX log_bot ON log (portal, code);
     CREATE INDEX log_received ON log (received_at);
+    CREATE INDEX log_commands ON log (seq) WHERE command_id IS NOT NULL;
     INSERT INTO meta VALUES ('log_floor', 0), ('log_bytes', 0);
+
+    -- Answers to events: written before the call leaves, so that a crash in between is seen.
+    CREATE TABLE answers (
+        seq INTEGER PRIMARY KEY REFERENCES log (seq) ON DELETE CASCADE,
+        answered INTEGER NOT NULL
+    ) STRICT;
 
     CREATE TABLE unreadable (
         portal TEXT NOT NULL,

@@ -31,6 +31,7 @@ const WAITING: usize = 1024;
 pub(in crate::store) struct Writer {
     requests: mpsc::Sender<Request>,
     commits: Arc<AtomicU64>,
+    writable: watch::Receiver<bool>,
 }
 
 enum Request {
@@ -47,6 +48,7 @@ impl Writer {
     ) -> (Self, watch::Receiver<u64>) {
         let (requests, waiting) = mpsc::channel(WAITING);
         let (tell_head, head) = watch::channel(head);
+        let (tell_writable, writable) = watch::channel(true);
         let commits = Arc::new(AtomicU64::new(0));
         let task = Task {
             held: Arc::new(Mutex::new(held)),
@@ -54,9 +56,15 @@ impl Writer {
             waiting,
             head: tell_head,
             commits: Arc::clone(&commits),
+            writable: tell_writable,
         };
         tokio::spawn(task.run());
-        (Self { requests, commits }, head)
+        let writer = Self {
+            requests,
+            commits,
+            writable,
+        };
+        (writer, head)
     }
 
     /// Runs work in a transaction and waits for its commit. Once handed over it runs to its end,
@@ -87,6 +95,10 @@ impl Writer {
         }
     }
 
+    pub(in crate::store) fn writable(&self) -> watch::Receiver<bool> {
+        self.writable.clone()
+    }
+
     pub(in crate::store) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -98,6 +110,7 @@ struct Task {
     waiting: mpsc::Receiver<Request>,
     head: watch::Sender<u64>,
     commits: Arc<AtomicU64>,
+    writable: watch::Sender<bool>,
 }
 
 impl Task {
@@ -139,6 +152,9 @@ impl Task {
         });
         // Work that panicked took the group with it: its callers see their answer break off.
         if let Ok((committed, jobs)) = done.await {
+            let works = committed.is_ok();
+            self.writable
+                .send_if_modified(|known| std::mem::replace(known, works) != works);
             if let Ok(head) = committed {
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 self.head

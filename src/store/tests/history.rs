@@ -85,7 +85,7 @@ async fn page_says_how_far_it_looked() {
 }
 
 #[tokio::test]
-async fn commands_are_found_by_the_time_they_came() {
+async fn newest_commands_and_times_are_found() {
     let place = Place::new();
     let store = place.open().await;
     let entries = (0..5).map(|index| event(&index.to_string(), index * 60, index != 3));
@@ -93,12 +93,13 @@ async fn commands_are_found_by_the_time_they_came() {
         .append(append("ada", entries.collect()))
         .await
         .unwrap();
-    let recent = store.recent_commands(at(120)).await.unwrap();
+    let recent = store.recent_commands(2).await.unwrap();
     assert_eq!(
         recent.iter().map(|command| command.seq).collect::<Vec<_>>(),
-        [3, 5]
+        [5, 3]
     );
-    assert_eq!(recent[0].happened_at, at(119));
+    assert_eq!(recent[1].happened_at, at(119));
+    assert!(recent[1].command.typed);
     assert_eq!(recent[0].dialog.as_str(), "chat5");
     assert_eq!(store.seq_at(at(61)).await.unwrap(), Some(3));
     assert_eq!(store.seq_at(at(-9)).await.unwrap(), Some(1));

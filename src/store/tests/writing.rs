@@ -34,6 +34,8 @@ async fn bots_and_entries_come_back_as_they_were() {
     assert_eq!(bots.len(), 1);
     assert_eq!(bots[0].token.expose_secret(), "hush-token");
     assert_eq!(bots[0].properties, bot("ada").properties);
+    assert_eq!(bots[0].commands, bot("ada").commands);
+    assert_eq!(bots[0].skip, bot("ada").skip);
     store
         .forget_bot(&bots[0].portal, &bots[0].code)
         .await
@@ -225,4 +227,37 @@ fn cut_power(from: &Path, to: &Path) {
     for name in ["store.db", "store.db-wal"] {
         fs::copy(from.join(name), to.join(name)).unwrap();
     }
+}
+
+#[tokio::test]
+async fn answer_without_an_outcome_is_unknown_to_whoever_asks_later() {
+    let place = Place::new();
+    let store = place.open().await;
+    let entries = vec![
+        event("e1", 0, true),
+        event("e2", 0, true),
+        event("e3", 0, true),
+    ];
+    store.append(append("ada", entries)).await.unwrap();
+    for seq in 1..=3 {
+        assert_eq!(store.begin_answer(seq).await.unwrap(), AnswerBegun::New);
+    }
+    store.finish_answer(1).await.unwrap();
+    store.release_answer(2).await.unwrap();
+    store.close().await;
+    let store = place.open().await;
+    let mut found = Vec::new();
+    for seq in 1..=3 {
+        found.push(store.begin_answer(seq).await.unwrap());
+    }
+    assert_eq!(
+        found,
+        [
+            AnswerBegun::Answered,
+            AnswerBegun::New,
+            AnswerBegun::Unknown
+        ]
+    );
+    // An event that is not kept cannot be answered.
+    assert!(store.begin_answer(4).await.is_err());
 }

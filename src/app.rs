@@ -1,0 +1,186 @@
+//! Wires the parts together, and takes them apart in order.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use tokio::time::interval;
+use tracing::{error, info, warn};
+
+use crate::{
+    bots::{self, Bots},
+    clock::Clock,
+    config::Config,
+    events::Events,
+    fault::Chain,
+    grpc::{HealthService, Parts, Server},
+    lifecycle::{GRACE, Lifecycle},
+    portal::{self, Portals},
+    store::{self, Opened, Store},
+};
+
+/// How often a store that cannot be written is tried again.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// A gateway, ready to run.
+#[derive(Debug)]
+pub struct App {
+    store: Store,
+    events: Events,
+    server: Server,
+    address: SocketAddr,
+    created_key_file: Option<PathBuf>,
+    life: Lifecycle,
+}
+
+/// Why the gateway cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be opened.
+    #[error("store: {}", Chain(.0))]
+    Store(#[from] store::Error),
+    /// What the store holds cannot be used.
+    #[error("store: {}", Chain(.0))]
+    Bots(#[from] bots::Error),
+    /// Calls to portals cannot be set up.
+    #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
+    Transport(#[from] portal::transport::Error),
+    /// The address cannot be taken.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Accepting connections failed.
+    #[error("gRPC server: {}", Chain(.0))]
+    Serve(#[source] tonic::transport::Error),
+    /// A part ended that should not have.
+    #[error("a part of the gateway ended unexpectedly: {0}")]
+    Broken(#[source] tokio::task::JoinError),
+}
+
+impl App {
+    /// Opens the store, takes the address, and makes every part, but starts none.
+    ///
+    /// # Errors
+    ///
+    /// The first part that cannot be made.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
+        let life = Lifecycle::default();
+        let portals = Portals::new(config.portals, clock)?;
+        let Opened {
+            store,
+            created_key_file,
+        } = Store::open(config.store, clock).await?;
+        let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
+        let events = Events::new(
+            store.clone(),
+            bots.clone(),
+            portals.clone(),
+            clock,
+            config.events,
+        );
+        let parts = Parts {
+            portals,
+            bots,
+            events: events.clone(),
+            log_id: store.log_id(),
+            life: life.clone(),
+        };
+        let address = config.grpc.listen;
+        let listen = |cause| Error::Listen { address, cause };
+        let server = match Server::bind(config.grpc, parts).await {
+            Ok(server) => server,
+            Err(cause) => {
+                store.close().await;
+                return Err(listen(cause));
+            }
+        };
+        Ok(Self {
+            address: server.address().map_err(listen)?,
+            store,
+            events,
+            server,
+            created_key_file,
+            life,
+        })
+    }
+
+    /// Where the gRPC API is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The key file made for a new store, of which the operator must keep a copy.
+    #[must_use]
+    pub fn created_key_file(&self) -> Option<&PathBuf> {
+        self.created_key_file.as_ref()
+    }
+
+    /// Begins the stop when asked to.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.life
+    }
+
+    /// Runs until the stop begins: then no new calls are taken, streams end, calls in flight finish,
+    /// and the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// When a part ended by itself.
+    pub async fn run(self) -> Result<(), Error> {
+        let Self {
+            store,
+            events,
+            server,
+            address,
+            life,
+            ..
+        } = self;
+        let health = HealthService::default();
+        events.start(&life);
+        life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
+        let serving = life.spawn(server.run(health));
+        info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
+        // Ends when the stop begins, or when it cannot go on.
+        let served = serving.await;
+        life.begin_stop();
+        life.finished(GRACE).await;
+        store.close().await;
+        info!("gateway stopped");
+        served.map_err(Error::Broken)?.map_err(Error::Serve)
+    }
+}
+
+/// The services serve while what they do can be kept, and until the stop begins.
+async fn watch_health(health: HealthService, store: Store, life: Lifecycle) {
+    let mut writable = store.writable();
+    let mut probes = interval(PROBE);
+    health.set(true).await;
+    loop {
+        tokio::select! {
+            () = life.stop().cancelled() => break,
+            changed = writable.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let works = *writable.borrow_and_update();
+                health.set(works).await;
+                if works {
+                    info!("store can be written again");
+                } else {
+                    error!("store cannot be written: health says not serving");
+                }
+            }
+            _ = probes.tick(), if !*writable.borrow() => {
+                if let Err(error) = store.probe().await {
+                    warn!(error = %Chain(&error), "store still cannot be written");
+                }
+            }
+        }
+    }
+    health.set(false).await;
+}

@@ -1,0 +1,122 @@
+//! Our bots: who they are, what they can be told, and what they say.
+//!
+//! Between the edge and the portal stands what Bitrix24 does not do by itself: a registration that
+//! can be repeated, a token that nobody has to keep, an answer of which `true` means posted.
+//!
+//! Invariant: a token is in the store before the portal learns of it.
+
+mod answer;
+mod commands;
+mod directory;
+mod error;
+mod execute;
+mod register;
+mod turns;
+mod update;
+mod window;
+pub mod wish;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use self::turns::Turns;
+use crate::{
+    clock::Clock,
+    ids::{BotCode, PortalId},
+    portal::{Portal, Portals},
+    store::{self, Store},
+};
+
+pub use answer::{Answer, Answered, IfClosed, Target};
+pub use commands::{CommandChange, CommandTarget, CommandWish};
+pub use error::Error;
+pub use execute::Execution;
+pub use register::{Adoption, IfExists, Outcome, Registered, Registration};
+pub use update::Updated;
+pub(crate) use window::Seen;
+pub use wish::{Content, Properties, Settings};
+
+/// Commands of the log that are looked at for open answer windows at a start.
+const COMMANDS: usize = 10_000;
+
+/// Names a bot: its portal and its code.
+pub type Name = (PortalId, BotCode);
+
+/// All our bots. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bots(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    portals: Portals,
+    clock: Clock,
+    /// What the store knows, at hand.
+    known: Mutex<BTreeMap<Name, store::Bot>>,
+    changed: watch::Sender<()>,
+    window: Mutex<window::Window>,
+    /// One change of a bot at a time.
+    changes: Turns<Name>,
+    /// One answer to an event at a time.
+    answers: Turns<u64>,
+}
+
+impl Bots {
+    /// All bots of the store, and the answer windows that its newest commands opened.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn load(store: Store, portals: Portals, clock: Clock) -> Result<Self, Error> {
+        let known = store.bots().await?;
+        let known = known
+            .into_iter()
+            .map(|bot| ((bot.portal.clone(), bot.code.clone()), bot))
+            .collect();
+        let bots = Self(Arc::new(Inner {
+            portals,
+            clock,
+            known: Mutex::new(known),
+            changed: watch::Sender::new(()),
+            window: Mutex::default(),
+            changes: Turns::default(),
+            answers: Turns::default(),
+            store,
+        }));
+        for command in bots.0.store.recent_commands(COMMANDS).await? {
+            bots.note_command(Seen {
+                portal: command.portal,
+                bot_id: command.bot_id,
+                dialog: command.dialog,
+                message_id: command.command.message_id,
+                at: command.happened_at,
+                typed: command.command.typed,
+            });
+        }
+        Ok(bots)
+    }
+
+    /// Notes a command, which opens the answer window of its dialog.
+    pub(crate) fn note_command(&self, seen: Seen) {
+        self.0
+            .window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(seen);
+    }
+
+    fn portal(&self, id: &PortalId) -> Result<&Portal, Error> {
+        self.0
+            .portals
+            .get(id)
+            .ok_or_else(|| Error::UnknownPortal(id.clone()))
+    }
+
+    fn window(&self) -> MutexGuard<'_, window::Window> {
+        self.0.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,134 @@
+//! Which bots we have: the store's knowledge at hand, and in step with it.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use super::{Bots, Error, Name};
+use crate::{
+    ids::{BotCode, PortalId},
+    portal::{Call, wire::Method},
+    store::{self, BotState},
+};
+
+/// A bot as a call needs it.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) name: Name,
+    pub(crate) bot_id: i64,
+    pub(crate) token: SecretString,
+}
+
+impl Identity {
+    /// A call of this bot.
+    pub(crate) fn call(&self, method: Method) -> Call {
+        Call::new(method)
+            .with("botId", self.bot_id)
+            .as_bot(self.token.clone())
+    }
+}
+
+impl Bots {
+    /// The bots of a portal, in order of their codes.
+    #[must_use]
+    pub fn list(&self, portal: &PortalId) -> Vec<store::Bot> {
+        let of_portal = |bot: &&store::Bot| bot.portal == *portal;
+        self.known().values().filter(of_portal).cloned().collect()
+    }
+
+    /// A bot of ours.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBot`].
+    pub fn find(&self, portal: &PortalId, code: &BotCode) -> Result<store::Bot, Error> {
+        self.portal(portal)?;
+        let name = (portal.clone(), code.clone());
+        self.known()
+            .get(&name)
+            .cloned()
+            .ok_or(Error::UnknownBot(name))
+    }
+
+    /// How far fetching a bot's events came.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) async fn fetched(
+        &self,
+        portal: &PortalId,
+        code: &BotCode,
+    ) -> Result<store::Fetched, store::Error> {
+        self.0.store.fetched(portal, code).await
+    }
+
+    /// Marked as changed whenever a bot comes, goes or changes.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    /// The portal told us of a bot that it is not there, or not ours.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub async fn mark(
+        &self,
+        portal: &PortalId,
+        code: &BotCode,
+        state: BotState,
+    ) -> Result<(), Error> {
+        let name = (portal.clone(), code.clone());
+        let _turn = self.0.changes.of(name.clone()).await;
+        let bot = self.known().get(&name).cloned();
+        match bot {
+            Some(bot) if bot.state == BotState::Active && state != BotState::Active => {
+                self.keep(store::Bot { state, ..bot }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a call in the name of a bot needs, if the portal gave it an id.
+    pub(crate) fn identity(&self, portal: &PortalId, code: &BotCode) -> Result<Identity, Error> {
+        self.portal(portal)?;
+        let name = (portal.clone(), code.clone());
+        let known = self.known();
+        match known.get(&name) {
+            Some(store::Bot {
+                bot_id: Some(bot_id),
+                token,
+                ..
+            }) => Ok(Identity {
+                bot_id: *bot_id,
+                token: token.clone(),
+                name,
+            }),
+            _ => Err(Error::UnknownBot(name)),
+        }
+    }
+
+    /// Writes a bot down, then knows it.
+    pub(super) async fn keep(&self, bot: store::Bot) -> Result<(), Error> {
+        self.0.store.save_bot(&bot).await?;
+        self.known()
+            .insert((bot.portal.clone(), bot.code.clone()), bot);
+        self.0.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Forgets a bot. Its events stay.
+    pub(super) async fn forget(&self, name: &Name) -> Result<(), Error> {
+        self.0.store.forget_bot(&name.0, &name.1).await?;
+        self.known().remove(name);
+        self.0.changed.send_replace(());
+        Ok(())
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, std::collections::BTreeMap<Name, store::Bot>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,173 @@
+//! Why a bot could not do what was asked.
+
+use std::time::Duration;
+
+use super::Name;
+use crate::{
+    fault::{Executed, Fault, Kind, Origin, Reason, Violation},
+    ids::{BotCode, PortalId},
+    portal, store,
+};
+
+/// Why a bot could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No portal of this name is configured.
+    #[error("there is no portal `{0}`")]
+    UnknownPortal(PortalId),
+    /// No bot of this code was registered here.
+    #[error("there is no bot `{}` in portal `{}`: register it first", .0.1, .0.0)]
+    UnknownBot(Name),
+    /// The event happened to another bot than the one named.
+    #[error("there is no such event of this bot")]
+    UnknownEvent,
+    /// Another caller registered the bot.
+    #[error("bot `{0}` belongs to another caller")]
+    NotYours(BotCode),
+    /// The event is of a kind that cannot be answered.
+    #[error("event is not a slash command")]
+    NotACommand,
+    /// Bitrix24 would take the answer and post nothing.
+    #[error(
+        "10 minutes passed since the last command of this bot in dialog `{dialog}`: Bitrix24 would not post the answer"
+    )]
+    WindowClosed {
+        /// The dialog.
+        dialog: String,
+    },
+    /// An earlier answer may have been posted.
+    #[error("an earlier answer to this event may have been posted")]
+    AnswerUnknown,
+    /// Success was answered, the name stayed.
+    #[error(
+        "the portal kept the name `{kept}`; everything else of the call was applied. Unregister the command and register it under its new name"
+    )]
+    RenameNotApplied {
+        /// The name the command has.
+        kept: String,
+    },
+    /// Bitrix24 would reset properties whose values nobody knows.
+    #[error("Bitrix24 would reset properties that the call leaves out: give {} as well", fields(.0))]
+    IncompleteProperties(Vec<Violation>),
+    /// The bot has no such command.
+    #[error("bot `{bot}` has no command `{command}`")]
+    UnknownCommand {
+        /// The bot.
+        bot: BotCode,
+        /// The command as it was named.
+        command: String,
+    },
+    /// The code is taken by a bot whose token we do not have.
+    #[error("bot code `{0}` is taken in this portal by a bot with another token")]
+    CodeTaken(BotCode),
+    /// The portal call failed.
+    #[error(transparent)]
+    Portal(#[from] portal::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+fn fields(violations: &[Violation]) -> String {
+    let names: Vec<_> = violations
+        .iter()
+        .map(|violation| violation.field.as_str())
+        .collect();
+    names.join(", ")
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::UnknownPortal(_)
+            | Self::UnknownBot(_)
+            | Self::UnknownEvent
+            | Self::UnknownCommand { .. } => Kind::Missing,
+            Self::NotYours(_) | Self::CodeTaken(_) => Kind::Exists,
+            Self::NotACommand => Kind::Invalid,
+            Self::WindowClosed { .. }
+            | Self::AnswerUnknown
+            | Self::RenameNotApplied { .. }
+            | Self::IncompleteProperties(_) => Kind::Unready,
+            Self::Portal(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Self::UnknownPortal(_) => Reason::UnknownPortal,
+            Self::UnknownBot(_) => Reason::UnknownBot,
+            Self::UnknownEvent => Reason::UnknownEvent,
+            Self::NotYours(_) => Reason::BotOwnedByAnotherCaller,
+            Self::NotACommand => Reason::InvalidRequest,
+            Self::WindowClosed { .. } => Reason::AnswerWindowClosed,
+            Self::AnswerUnknown => Reason::AnswerOutcomeUnknown,
+            Self::RenameNotApplied { .. } => Reason::RenameNotApplied,
+            Self::IncompleteProperties(_) => Reason::IncompleteProperties,
+            Self::UnknownCommand { .. } => Reason::CommandNotFound,
+            Self::CodeTaken(_) => Reason::BotCodeTaken,
+            Self::Portal(error) => error.reason(),
+            Self::Store(error) => error.reason(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::RenameNotApplied { .. } | Self::CodeTaken(_) => Origin::Portal,
+            Self::AnswerUnknown => Origin::Gateway,
+            Self::Portal(error) => error.origin(),
+            Self::Store(error) => error.origin(),
+            _ => Origin::Caller,
+        }
+    }
+
+    fn executed(&self) -> Executed {
+        match self {
+            Self::AnswerUnknown => Executed::Unknown,
+            Self::RenameNotApplied { .. } => Executed::Yes,
+            Self::Portal(error) => error.executed(),
+            Self::Store(error) => error.executed(),
+            _ => Executed::No,
+        }
+    }
+
+    fn portal_code(&self) -> Option<&str> {
+        match self {
+            Self::Portal(error) => error.portal_code(),
+            _ => None,
+        }
+    }
+
+    fn portal(&self) -> Option<&str> {
+        match self {
+            Self::UnknownPortal(portal) => Some(portal.as_str()),
+            Self::UnknownBot((portal, _)) => Some(portal.as_str()),
+            Self::Portal(error) => error.portal(),
+            _ => None,
+        }
+    }
+
+    fn method(&self) -> Option<&str> {
+        match self {
+            Self::Portal(error) => error.method(),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Portal(error) => error.retry_after(),
+            Self::Store(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        match self {
+            Self::IncompleteProperties(violations) => violations,
+            Self::Portal(error) => error.violations(),
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Makes sure a bot exists and is ours.
+//!
+//! Bitrix24 answers a repeated registration with the existing bot and ignores all fields, and a bot
+//! whose token is lost is lost itself. So we look first, derive the token anew where the store does
+//! not know it, and tell what differs.
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use super::{
+    Bots, Error, Name,
+    wish::{Memory, Properties, Settings, differences, set},
+};
+use crate::{
+    ids::{BotCode, PortalId},
+    portal::{
+        self, Call, Cause, Patience, Portal,
+        wire::{Bot, Method, Reply, User, answer},
+    },
+    store::{self, BotState, EventMode, Skip},
+};
+
+/// Generations of a token that are tried when the store does not know the bot.
+const GENERATIONS: u32 = 16;
+
+/// A wish for a bot.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Where.
+    pub portal: PortalId,
+    /// Under which code.
+    pub code: BotCode,
+    /// Who asks, and will own it.
+    pub owner: String,
+    /// What it looks like.
+    pub properties: Properties,
+    /// Bitrix24's name of the type; `None` for the default.
+    pub kind: Option<&'static str>,
+    /// How it behaves.
+    pub settings: Settings,
+    /// What to do with an existing bot.
+    pub if_exists: IfExists,
+    /// Takes over a bot made outside.
+    pub adopt: Option<Adoption>,
+}
+
+/// A bot made outside the gateway.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// Its token.
+    pub token: SecretString,
+    /// Which of its waiting events are somebody else's.
+    pub skip: Skip,
+}
+
+/// What to do with something that exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// Leave it, and tell what differs.
+    Return,
+    /// Change what differs.
+    Converge,
+}
+
+/// What a registration did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made.
+    Created,
+    /// It is as wished.
+    Unchanged,
+    /// It was changed.
+    Updated,
+    /// It differs.
+    Differs,
+}
+
+/// A bot that exists.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// The bot.
+    pub bot: Bot,
+    /// Its user record, if told.
+    pub user: Option<User>,
+    /// What was done.
+    pub outcome: Outcome,
+    /// Wished fields that differ.
+    pub unapplied: Vec<&'static str>,
+}
+
+/// A bot as the portal tells it.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) bot: Bot,
+    pub(super) user: Option<User>,
+}
+
+/// What stands under a code, seen with a token.
+enum Look {
+    Absent,
+    Ours(Box<Told>),
+    Foreign,
+}
+
+impl Bots {
+    /// Makes sure a bot exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotYours`], [`Error::CodeTaken`], or whatever the portal or the store says.
+    pub async fn register(
+        &self,
+        wish: Registration,
+        patience: &Patience,
+    ) -> Result<Registered, Error> {
+        let portal = self.portal(&wish.portal)?.clone();
+        let name = (wish.portal.clone(), wish.code.clone());
+        let _turn = self.0.changes.of(name.clone()).await;
+        let known = self.known().get(&name).cloned();
+        if known.as_ref().is_some_and(|bot| bot.owner != wish.owner) {
+            return Err(Error::NotYours(wish.code));
+        }
+        let (record, told) = self.locate(&portal, &wish, known, patience).await?;
+        match told {
+            Some(told) => self.reuse(&portal, wish, record, told, patience).await,
+            None => self.create(&portal, wish, record, patience).await,
+        }
+    }
+
+    /// Finds the token that fits, and the bot if it exists.
+    async fn locate(
+        &self,
+        portal: &Portal,
+        wish: &Registration,
+        known: Option<store::Bot>,
+        patience: &Patience,
+    ) -> Result<(store::Bot, Option<Told>), Error> {
+        let derive = |generation| {
+            self.0
+                .store
+                .keys()
+                .bot_token(&wish.portal, &wish.code, generation)
+        };
+        let mut record = known.clone().unwrap_or_else(|| store::Bot {
+            portal: wish.portal.clone(),
+            code: wish.code.clone(),
+            bot_id: None,
+            token: derive(0),
+            generation: 0,
+            owner: wish.owner.clone(),
+            event_mode: EventMode::Fetch,
+            properties: Value::Null,
+            commands: Value::Null,
+            skip: Skip::Nothing,
+            state: BotState::Pending,
+            next_offset: None,
+            last_polled_at: None,
+            created_at: self.0.clock.now(),
+        });
+        if let Some(adoption) = &wish.adopt {
+            record.token = adoption.token.clone();
+            record.skip = adoption.skip;
+        }
+        match self
+            .look(portal, &wish.code, &record.token, patience)
+            .await?
+        {
+            Look::Absent => return Ok((record, None)),
+            Look::Ours(told) => return Ok((record, Some(*told))),
+            Look::Foreign if wish.adopt.is_some() => {
+                return Err(Error::CodeTaken(wish.code.clone()));
+            }
+            Look::Foreign => {}
+        }
+        // A store that was lost or restored does not know which generation is in force.
+        for generation in (0..GENERATIONS).filter(|generation| *generation != record.generation) {
+            let token = derive(generation);
+            if let Look::Ours(told) = self.look(portal, &wish.code, &token, patience).await? {
+                let record = store::Bot {
+                    token,
+                    generation,
+                    ..record
+                };
+                return Ok((record, Some(*told)));
+            }
+        }
+        Err(Error::CodeTaken(wish.code.clone()))
+    }
+
+    async fn look(
+        &self,
+        portal: &Portal,
+        code: &BotCode,
+        token: &SecretString,
+        patience: &Patience,
+    ) -> Result<Look, Error> {
+        let call = Call::new(Method::BotGet)
+            .with("code", code.as_str())
+            .as_bot(token.clone());
+        match portal.call(call, patience).await {
+            Ok(reply) => {
+                let told = told(portal, Method::BotGet, &reply)?;
+                // Anybody gets the brief form; only the owner the whole (C17.3).
+                Ok(if told.bot.is_owner_form() {
+                    Look::Ours(Box::new(told))
+                } else {
+                    Look::Foreign
+                })
+            }
+            Err(error) if matches!(error.cause(), Cause::BotMissing) => Ok(Look::Absent),
+            Err(error) if matches!(error.cause(), Cause::BotToken) => Ok(Look::Foreign),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn create(
+        &self,
+        portal: &Portal,
+        wish: Registration,
+        record: store::Bot,
+        patience: &Patience,
+    ) -> Result<Registered, Error> {
+        let pending = store::Bot {
+            bot_id: None,
+            state: BotState::Pending,
+            commands: Value::Null,
+            ..record
+        };
+        self.keep(pending.clone()).await?;
+        let mut fields = Map::new();
+        set(&mut fields, "code", Some(wish.code.as_str()));
+        set(
+            &mut fields,
+            "properties",
+            Some(Value::Object(wish.properties.to_json())),
+        );
+        set(&mut fields, "type", Some(wish.kind.unwrap_or("bot")));
+        let settings = Settings {
+            event_mode: Some(wish.settings.event_mode.unwrap_or(EventMode::Fetch)),
+            ..wish.settings
+        };
+        settings.add_to(&mut fields);
+        let call = Call::new(Method::BotRegister)
+            .with("fields", fields)
+            .as_bot(pending.token.clone());
+        let reply = portal.call(call, patience).await?;
+        let told = told(portal, Method::BotRegister, &reply)?;
+        let mut memory = Memory::of_new();
+        memory.wrote(&wish.properties);
+        self.keep(store::Bot {
+            bot_id: Some(told.bot.id),
+            properties: Value::Object(memory.0),
+            state: BotState::Active,
+            ..pending
+        })
+        .await?;
+        Ok(Registered {
+            bot: told.bot,
+            user: told.user,
+            outcome: Outcome::Created,
+            unapplied: Vec::new(),
+        })
+    }
+
+    async fn reuse(
+        &self,
+        portal: &Portal,
+        wish: Registration,
+        record: store::Bot,
+        mut told: Told,
+        patience: &Patience,
+    ) -> Result<Registered, Error> {
+        let same_bot = record.bot_id == Some(told.bot.id);
+        let stored = Some(&record.properties).filter(|_| same_bot);
+        let mut memory = Memory::of_known(stored, told.user.as_ref());
+        let differ = |told: &Told, memory: &Memory| {
+            differences(
+                &wish.properties,
+                wish.kind,
+                &wish.settings,
+                &told.bot,
+                told.user.as_ref(),
+                memory,
+            )
+        };
+        let before = differ(&told, &memory);
+        // What stood before the change is written down first: whatever happens to the update, the
+        // bot is known.
+        let mut record = store::Bot {
+            bot_id: Some(told.bot.id),
+            properties: Value::Object(memory.0.clone()),
+            commands: if same_bot {
+                record.commands.clone()
+            } else {
+                Value::Null
+            },
+            state: BotState::Active,
+            ..record
+        };
+        self.keep(record.clone()).await?;
+        let changeable = before.iter().any(|path| *path != "type");
+        if wish.if_exists == IfExists::Return || !changeable {
+            let outcome = if before.is_empty() {
+                Outcome::Unchanged
+            } else {
+                Outcome::Differs
+            };
+            return Ok(Registered {
+                bot: told.bot,
+                user: told.user,
+                outcome,
+                unapplied: before,
+            });
+        }
+        let touches_properties = before.iter().any(|path| path.starts_with("properties."));
+        let properties = if touches_properties {
+            wish.properties.clone()
+        } else {
+            Properties::default()
+        };
+        told = self
+            .write(
+                portal,
+                &record,
+                &properties,
+                &wish.settings,
+                &memory,
+                patience,
+            )
+            .await?;
+        memory.wrote(&properties);
+        record.properties = Value::Object(memory.0.clone());
+        self.keep(record).await?;
+        let unapplied = differ(&told, &memory);
+        Ok(Registered {
+            bot: told.bot,
+            user: told.user,
+            outcome: Outcome::Updated,
+            unapplied,
+        })
+    }
+
+    /// Forgets a bot here and removes it from the portal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBot`], or whatever the portal or the store says.
+    pub async fn unregister(&self, name: Name, patience: &Patience) -> Result<(), Error> {
+        let portal = self.portal(&name.0)?.clone();
+        let _turn = self.0.changes.of(name.clone()).await;
+        match self.identity(&name.0, &name.1) {
+            Ok(bot) => match portal.call(bot.call(Method::BotUnregister), patience).await {
+                Ok(_) => {}
+                Err(error) if matches!(error.cause(), Cause::BotMissing) => {}
+                Err(error) => return Err(error.into()),
+            },
+            // Known, but never confirmed by the portal: nothing to remove there.
+            Err(error) => {
+                self.find(&name.0, &name.1).map_err(|_| error)?;
+            }
+        }
+        self.forget(&name).await
+    }
+
+    /// Reads a bot from the portal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownBot`], or whatever the portal says.
+    pub async fn read(
+        &self,
+        portal: &PortalId,
+        code: &BotCode,
+        patience: &Patience,
+    ) -> Result<(Bot, Option<User>), Error> {
+        let bot = self.identity(portal, code)?;
+        let portal = self.portal(portal)?;
+        let reply = portal.call(bot.call(Method::BotGet), patience).await?;
+        let told = told(portal, Method::BotGet, &reply)?;
+        Ok((told.bot, told.user))
+    }
+}
+
+/// `{bot, users}` of an answer.
+pub(super) fn told(portal: &Portal, method: Method, reply: &Reply) -> Result<Told, Error> {
+    let read = || {
+        let bot = answer::bot(&reply.result)?;
+        let mut users = answer::users(&reply.result)?;
+        let own = users.iter().position(|user| user.id == bot.id);
+        let user = own.map(|index| users.swap_remove(index));
+        Ok(Told { bot, user })
+    };
+    read().map_err(|unreadable| {
+        portal::Error::unreadable(method, unreadable)
+            .at(portal.id())
+            .into()
+    })
+}

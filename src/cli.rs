@@ -1,0 +1,127 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{Config, Flags, Sources},
+    lifecycle, telemetry,
+};
+
+/// One typed gRPC API in front of Bitrix24 chat-bots.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(Serve),
+    /// Tell the whole story once with a simulated portal: a bot answers a slash command.
+    #[cfg(feature = "sim")]
+    Demo,
+    /// Print every setting with its default and meaning.
+    Defaults,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Configuration file (TOML), also from BITRIX24_GATEWAY_CONFIG; `defaults` prints what can stand
+    /// in it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the gRPC API; setting `grpc.listen`.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Folder of the store; setting `store.dir`.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<String>,
+    /// Listen beyond this machine without authentication; setting `grpc.insecure`.
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// The exit code for a wrong command line or configuration.
+const USAGE: u8 = 2;
+
+impl Cli {
+    /// Does what the command line says.
+    pub async fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve(serve) => serve.run().await,
+            #[cfg(feature = "sim")]
+            Command::Demo => match crate::demo::run().await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &error),
+            },
+            #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+            Command::Defaults => {
+                print!("{}", crate::config::DEFAULTS);
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+impl Serve {
+    async fn run(self) -> ExitCode {
+        let config = match Config::load(&Sources::of_process(self.config.clone(), self.flags())) {
+            Ok(config) => config,
+            Err(error) => return fail(USAGE, &error),
+        };
+        if let Err(error) = telemetry::start(&config.telemetry) {
+            return fail(USAGE, &error);
+        }
+        let app = match App::build(config, Clock::system()).await {
+            Ok(app) => app,
+            Err(error) => return fail(1, &error),
+        };
+        if let Some(path) = app.created_key_file() {
+            tracing::warn!(
+                key.file = %path.display(),
+                "new keys were made: keep a copy of this file in a safe place, without it the store cannot be opened"
+            );
+        }
+        let life = app.lifecycle().clone();
+        tokio::spawn(async move {
+            match lifecycle::signalled().await {
+                Ok(()) => life.begin_stop(),
+                Err(error) => tracing::error!(%error, "signals cannot be received"),
+            }
+        });
+        match app.run().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &error),
+        }
+    }
+
+    fn flags(&self) -> Flags {
+        let mut flags = Vec::new();
+        if let Some(listen) = &self.listen {
+            flags.push(("grpc.listen", listen.clone()));
+        }
+        if let Some(store) = &self.store {
+            flags.push(("store.dir", store.clone()));
+        }
+        if self.insecure {
+            flags.push(("grpc.insecure", true.to_string()));
+        }
+        Flags(flags)
+    }
+}
+
+/// One line that says what is wrong, and the exit code.
+#[expect(
+    clippy::print_stderr,
+    reason = "logging may not run yet, and this is for whoever typed the command"
+)]
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("bitrix24-gateway: {error}");
+    ExitCode::from(code)
+}

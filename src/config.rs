@@ -1,0 +1,403 @@
+//! What the operator decided: defaults < file < environment < flags.
+//!
+//! Everything is parsed and checked before anything is opened or bound, and each message names the
+//! setting. The only place that reads the environment. The manual is `config/default.toml`, which is
+//! compiled in.
+
+mod layers;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    fs,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::{
+    events, grpc,
+    ids::PortalId,
+    portal::{self, WebhookUrl},
+    store, telemetry,
+};
+
+pub use layers::{Flags, Sources};
+
+/// The compiled-in manual and its defaults.
+pub const DEFAULTS: &str = include_str!("config/default.toml");
+
+/// Everything the process needs to know, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The gRPC API.
+    pub grpc: grpc::Config,
+    /// The store.
+    pub store: store::Config,
+    /// The portals and how to call them.
+    pub portals: portal::Config,
+    /// Fetching and keeping events.
+    pub events: events::Config,
+    /// Logs.
+    pub telemetry: telemetry::Config,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting has the wrong type or is not known.
+    #[error("configuration: {0}")]
+    Malformed(String),
+    /// A setting breaks a rule.
+    #[error("configuration: `{key}` {rule}")]
+    Invalid {
+        /// Path of the setting.
+        key: String,
+        /// The rule, as the rest of a sentence.
+        rule: String,
+    },
+    /// A file named by a setting cannot be read.
+    #[error("configuration: `{key}` names {path}, which cannot be read: {cause}")]
+    File {
+        /// Path of the setting.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+impl Config {
+    /// Reads and checks all layers.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is unknown, of the wrong type or breaks a rule.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        let raw: Raw = layers::merge(sources)?;
+        Ok(Self {
+            grpc: raw.grpc.check()?,
+            portals: portals(&raw)?,
+            store: raw.store.check(),
+            events: events::Config {
+                busy_pause: raw
+                    .polling
+                    .busy_pause
+                    .within("polling.busy_pause", "100ms", "60s")?,
+                idle_pause: raw
+                    .polling
+                    .idle_pause
+                    .within("polling.idle_pause", "100ms", "10m")?,
+                busy_for: raw
+                    .polling
+                    .busy_for
+                    .within("polling.busy_for", "0s", "1h")?,
+                retention: raw
+                    .events
+                    .retention
+                    .within("events.retention", "1h", "8760h")?,
+                retention_bytes: within(
+                    "events.retention_bytes",
+                    raw.events.retention_bytes,
+                    1 << 20..=u64::MAX,
+                )?,
+            },
+            telemetry: telemetry::Config {
+                level: raw.log.level,
+                format: raw.log.format,
+            },
+        })
+    }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    webhook_url: SecretString,
+    webhook_url_file: PathBuf,
+    default_portal: String,
+    portals: BTreeMap<String, RawPortal>,
+    grpc: RawGrpc,
+    store: RawStore,
+    outbound: RawOutbound,
+    rate: RawRate,
+    polling: RawPolling,
+    events: RawEvents,
+    log: RawLog,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPortal {
+    webhook_url: SecretString,
+    webhook_url_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGrpc {
+    listen: String,
+    insecure: bool,
+    max_request_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStore {
+    dir: PathBuf,
+    key_file: PathBuf,
+    keys: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOutbound {
+    ca_file: PathBuf,
+    connect_timeout: Span,
+    request_timeout: Span,
+    max_answer_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRate {
+    requests_per_second: u64,
+    burst: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPolling {
+    busy_pause: Span,
+    idle_pause: Span,
+    busy_for: Span,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEvents {
+    retention: Span,
+    retention_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    level: String,
+    format: telemetry::Format,
+}
+
+/// A duration as text.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Span(String);
+
+impl Span {
+    fn within(&self, key: &str, min: &str, max: &str) -> Result<Duration, Error> {
+        let parse = |text: &str| {
+            text.parse::<SignedDuration>()
+                .ok()
+                .and_then(|span| Duration::try_from(span).ok())
+        };
+        match (parse(&self.0), parse(min), parse(max)) {
+            (Some(span), Some(min), Some(max)) if (min..=max).contains(&span) => Ok(span),
+            _ => Err(invalid(
+                key,
+                format!(
+                    "must be a duration from {min} to {max} such as \"15s\", not \"{}\"",
+                    self.0
+                ),
+            )),
+        }
+    }
+}
+
+impl RawGrpc {
+    fn check(&self) -> Result<grpc::Config, Error> {
+        let listen: SocketAddr = self.listen.parse().map_err(|_| {
+            let rule = format!(
+                "must be an address and a port such as 127.0.0.1:50051, not \"{}\"",
+                self.listen
+            );
+            invalid("grpc.listen", rule)
+        })?;
+        if !listen.ip().is_loopback() && !self.insecure {
+            let rule = format!(
+                "is {listen}, beyond this machine, but callers are not authenticated: set `grpc.insecure` (flag \
+                 --insecure) if whatever surrounds the gateway keeps strangers out"
+            );
+            return Err(invalid("grpc.listen", rule));
+        }
+        Ok(grpc::Config {
+            listen,
+            max_request_bytes: size("grpc.max_request_bytes", self.max_request_bytes)?,
+        })
+    }
+}
+
+impl RawStore {
+    fn check(self) -> store::Config {
+        let keys = if self.keys.expose_secret().is_empty() {
+            store::KeySource::File(self.key_file)
+        } else {
+            store::KeySource::Text(self.keys)
+        };
+        store::Config {
+            dir: self.dir,
+            keys,
+        }
+    }
+}
+
+/// All configured portals, the short form among them.
+fn portals(raw: &Raw) -> Result<portal::Config, Error> {
+    let mut portals = BTreeMap::new();
+    let short = RawPortal {
+        webhook_url: raw.webhook_url.clone(),
+        webhook_url_file: raw.webhook_url_file.clone(),
+    };
+    if let Some(url) = short.webhook("")? {
+        portals.insert(PortalId::default_portal(), url);
+    }
+    for (name, portal) in &raw.portals {
+        let key = format!("portals.{name}");
+        let id: PortalId = name
+            .parse()
+            .map_err(|rule| invalid(&key, format!("is named wrongly: {rule}")))?;
+        let url = portal
+            .webhook(&format!("{key}."))?
+            .ok_or_else(|| invalid(&key, "needs `webhook_url` or `webhook_url_file`"))?;
+        if portals.insert(id, url).is_some() {
+            return Err(invalid(
+                &key,
+                "is given twice, here and by the short form `webhook_url`",
+            ));
+        }
+    }
+    if portals.is_empty() {
+        let rule = "is missing, and there is no other portal: set BITRIX24_GATEWAY__WEBHOOK_URL to the URL of an \
+                    incoming webhook, or name portals in a file given with --config";
+        return Err(invalid("webhook_url", rule));
+    }
+    let default = match raw.default_portal.as_str() {
+        "" => Some(PortalId::default_portal()).filter(|id| portals.contains_key(id)),
+        name => {
+            let id = name.parse().ok().filter(|id| portals.contains_key(id));
+            Some(id.ok_or_else(|| {
+                invalid(
+                    "default_portal",
+                    format!("names \"{name}\", which is not configured"),
+                )
+            })?)
+        }
+    };
+    let rate = u32::try_from(within(
+        "rate.requests_per_second",
+        raw.rate.requests_per_second,
+        0..=1000,
+    )?);
+    let burst = u32::try_from(within("rate.burst", raw.rate.burst, 1..=10_000)?);
+    Ok(portal::Config {
+        portals,
+        default,
+        rate: portal::Rate {
+            per_second: rate.unwrap_or(u32::MAX),
+            burst: burst.unwrap_or(u32::MAX),
+        },
+        transport: transport(&raw.outbound)?,
+    })
+}
+
+impl RawPortal {
+    /// The URL, wherever it is written; `prefix` is the path of the settings.
+    fn webhook(&self, prefix: &str) -> Result<Option<WebhookUrl>, Error> {
+        let inline = self.webhook_url.expose_secret();
+        let (key, text) = match (
+            inline.is_empty(),
+            self.webhook_url_file.as_os_str().is_empty(),
+        ) {
+            (true, true) => return Ok(None),
+            (false, false) => {
+                let key = format!("{prefix}webhook_url_file");
+                return Err(invalid(
+                    &key,
+                    format!("is given beside `{prefix}webhook_url`: one of them is enough"),
+                ));
+            }
+            (false, true) => (format!("{prefix}webhook_url"), self.webhook_url.clone()),
+            (true, false) => {
+                let key = format!("{prefix}webhook_url_file");
+                let text = read(&key, &self.webhook_url_file)?;
+                let line = text.lines().next().unwrap_or_default().trim().to_owned();
+                (key, line.into())
+            }
+        };
+        match WebhookUrl::parse(&text) {
+            Ok(url) => Ok(Some(url)),
+            // The text itself is a secret and stays out of the message.
+            Err(rule) => Err(invalid(
+                &key,
+                format!("is not the URL of an incoming webhook: {rule}"),
+            )),
+        }
+    }
+}
+
+fn transport(raw: &RawOutbound) -> Result<portal::transport::Config, Error> {
+    let extra_roots = if raw.ca_file.as_os_str().is_empty() {
+        None
+    } else {
+        Some(read("outbound.ca_file", &raw.ca_file)?.into_bytes())
+    };
+    Ok(portal::transport::Config {
+        connect_timeout: raw
+            .connect_timeout
+            .within("outbound.connect_timeout", "100ms", "60s")?,
+        timeout: raw
+            .request_timeout
+            .within("outbound.request_timeout", "1s", "10m")?,
+        answer_limit: size("outbound.max_answer_bytes", raw.max_answer_bytes)?,
+        extra_roots,
+        ..portal::transport::Config::default()
+    })
+}
+
+fn read(key: &str, path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|cause| Error::File {
+        key: key.to_owned(),
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+fn invalid(key: &str, rule: impl Into<String>) -> Error {
+    Error::Invalid {
+        key: key.to_owned(),
+        rule: rule.into(),
+    }
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<T, Error> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let rule = format!("must be {} to {}, not {value}", range.start(), range.end());
+    Err(invalid(key, rule))
+}
+
+fn size(key: &str, bytes: u64) -> Result<usize, Error> {
+    let bytes = within(key, bytes, 64 << 10..=64 << 20)?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,138 @@
+//! Puts the layers on top of each other: defaults < file < environment < flags.
+
+use std::path::PathBuf;
+
+use figment::{
+    Error as FigmentError, Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Toml},
+    util,
+    value::{Dict, Map, Value},
+};
+
+use super::{DEFAULTS, Error, Raw};
+
+/// Settings in the environment start with this.
+const PREFIX: &str = "BITRIX24_GATEWAY__";
+
+/// Where settings come from. Tests make their own.
+#[derive(Debug, Default, Clone)]
+pub struct Sources {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// Settings given as flags.
+    pub flags: Flags,
+}
+
+/// Settings given as flags: path and value.
+#[derive(Debug, Default, Clone)]
+pub struct Flags(pub Vec<(&'static str, String)>);
+
+impl Sources {
+    /// The process's own environment, with flags and a file: the given one, else the one that the
+    /// environment names.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn of_process(file: Option<PathBuf>, flags: Flags) -> Self {
+        // A variable that is not Unicode cannot be one of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let named = std::env::var_os("BITRIX24_GATEWAY_CONFIG").map(PathBuf::from);
+        Self {
+            file: file.or(named),
+            environment,
+            flags,
+        }
+    }
+}
+
+pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
+    let mut figment = Figment::from(Toml::string(DEFAULTS));
+    if let Some(path) = &sources.file {
+        // Read by ourselves: a missing file would be an empty layer.
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
+            key: "--config".to_owned(),
+            path: path.clone(),
+            cause,
+        })?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    let environment = sources.environment.iter().filter_map(|(key, value)| {
+        let path = key
+            .strip_prefix(PREFIX)?
+            .to_ascii_lowercase()
+            .replace("__", ".");
+        Some((path, value.clone()))
+    });
+    let flags = sources
+        .flags
+        .0
+        .iter()
+        .map(|(path, value)| ((*path).to_owned(), value.clone()));
+    figment
+        .merge(Pairs("the environment", environment.collect()))
+        .merge(Pairs("a flag", flags.collect()))
+        .extract()
+        .map_err(|error| Error::Malformed(describe(&error)))
+}
+
+/// Settings as pairs of path and text.
+struct Pairs(&'static str, Vec<(String, String)>);
+
+impl Provider for Pairs {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, FigmentError> {
+        let mut all = Figment::new();
+        for (path, text) in &self.1 {
+            let nested = util::nest(path, typed(text));
+            all = all.merge(figment::providers::Serialized::defaults(nested));
+        }
+        all.data()
+    }
+}
+
+/// Numbers and truth values as such, everything else as text.
+fn typed(text: &str) -> Value {
+    match (text.parse::<u64>(), text.parse::<bool>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(truth)) => truth.into(),
+        _ => text.into(),
+    }
+}
+
+/// The first problem as a sentence. Never the value itself: it may be a secret.
+fn describe(error: &FigmentError) -> String {
+    let path = error.path.join(".");
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let path = if path.is_empty() || path.ends_with(field.as_str()) {
+                field.clone()
+            } else {
+                format!("{path}.{field}")
+            };
+            format!(
+                "`{path}` is not a setting; known here: {}",
+                known.join(", ")
+            )
+        }
+        Kind::InvalidType(_, expected) => format!("`{path}` must be {expected}"),
+        Kind::UnknownVariant(_, known) => format!("`{path}` must be one of {}", known.join(", ")),
+        Kind::MissingField(field) => format!("`{field}` is missing"),
+        // A syntax error of TOML: its text shows the line, which may hold a secret.
+        Kind::Message(text) => match text.lines().next() {
+            Some(first) => format!("not valid TOML: {first}"),
+            None => "not valid TOML".to_owned(),
+        },
+        _ if path.is_empty() => "not valid".to_owned(),
+        _ => format!("`{path}` is not valid"),
+    }
+}

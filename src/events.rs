@@ -1,0 +1,147 @@
+//! What happened in the portals, and who is told.
+//!
+//! Fetching is the truth: [`poller`] asks each portal for the events of our bots, [`intake`] writes
+//! them into the store's log, and only then the portal is told to forget them. A [`Feed`] reads the
+//! log after a position and waits at its end: catching up and being live are one path, so a slow
+//! reader costs nothing.
+//!
+//! Invariant: an offset is sent to a portal only after everything before it is durable.
+
+pub mod cursor;
+pub mod error;
+pub mod feed;
+mod intake;
+mod poller;
+mod retention;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use self::{intake::Intake, poller::Poller};
+use crate::{
+    bots::Bots,
+    clock::Clock,
+    ids::PortalId,
+    lifecycle::Lifecycle,
+    portal::{Health, Portals},
+    store::Store,
+};
+
+pub use cursor::Cursor;
+pub use error::Error;
+pub use feed::{Feed, Next, Start, View};
+
+/// How often to fetch and how long to keep.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Pause between two fetches of a bot that people are talking to.
+    pub busy_pause: Duration,
+    /// Pause between two fetches of a quiet bot.
+    pub idle_pause: Duration,
+    /// How long a bot counts as busy after an event.
+    pub busy_for: Duration,
+    /// How long events are kept.
+    pub retention: Duration,
+    /// How many bytes of them are kept.
+    pub retention_bytes: u64,
+}
+
+/// The events of all portals. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Events(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    bots: Bots,
+    portals: Portals,
+    clock: Clock,
+    config: Config,
+    polls: Mutex<HashMap<PortalId, Progress>>,
+}
+
+/// How far fetching came in a portal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// When the last fetch succeeded.
+    pub last_poll: Option<Timestamp>,
+    /// When the newest event happened.
+    pub newest_event: Option<Timestamp>,
+}
+
+impl Events {
+    /// The events of these bots.
+    #[must_use]
+    pub fn new(store: Store, bots: Bots, portals: Portals, clock: Clock, config: Config) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            bots,
+            portals,
+            clock,
+            config,
+            polls: Mutex::default(),
+        }))
+    }
+
+    /// Begins to fetch and to expire, until the process stops.
+    pub fn start(&self, life: &Lifecycle) {
+        for portal in self.0.portals.iter() {
+            let intake = Intake::new(self.clone(), portal.id().clone());
+            let poller = Poller::new(
+                portal.clone(),
+                self.0.bots.clone(),
+                intake,
+                self.0.config.clone(),
+            );
+            life.spawn(poller.run(life.stop().clone()));
+        }
+        life.spawn(retention::run(self.clone(), life.stop().clone()));
+    }
+
+    /// Opens a view of the log.
+    ///
+    /// # Errors
+    ///
+    /// When the start is a cursor of another log or of history that is gone.
+    pub async fn feed(
+        &self,
+        view: View,
+        start: Start,
+        stop: CancellationToken,
+    ) -> Result<Feed, Error> {
+        Feed::open(self.0.store.clone(), view, start, stop).await
+    }
+
+    /// How each portal is doing.
+    #[must_use]
+    pub fn health(&self, portal: Option<&PortalId>) -> Vec<(PortalId, Health, Progress)> {
+        let polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = |id: &PortalId| portal.is_none_or(|portal| portal == id);
+        let portals = self.0.portals.iter().filter(|portal| asked(portal.id()));
+        portals
+            .map(|portal| {
+                let progress = polls.get(portal.id()).copied().unwrap_or_default();
+                (portal.id().clone(), portal.health(), progress)
+            })
+            .collect()
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn progressed(&self, portal: &PortalId, polled: Timestamp, newest: Option<Timestamp>) {
+        let mut polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = polls.entry(portal.clone()).or_default();
+        progress.last_poll = Some(polled);
+        progress.newest_event = progress.newest_event.max(newest);
+    }
+}

@@ -1,0 +1,170 @@
+//! The gRPC edge: decode, one call inwards, encode.
+//!
+//! Everything that can be judged without a portal is judged in [`convert`], before a call is spent.
+//! [`deadline`] bounds how long a caller waits, never what was sent. [`status`] is the only place
+//! that knows gRPC codes.
+
+mod bots;
+mod caller;
+mod convert;
+mod deadline;
+mod events;
+mod info;
+mod status;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::net::TcpListener;
+use tonic::{
+    service::Routes,
+    transport::{Server as TonicServer, server::TcpIncoming},
+};
+use tonic_health::server::HealthReporter;
+use tracing::info;
+
+use crate::{
+    bots::Bots,
+    events::Events,
+    lifecycle::Lifecycle,
+    portal::Portals,
+    proto::{DESCRIPTORS, v1},
+};
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Largest request, bytes.
+    pub max_request_bytes: usize,
+}
+
+/// Idle connections are asked for a sign of life this often, so that dead ones end.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long a connection may owe that sign.
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Calls and streams at once on one connection.
+const STREAMS: u32 = 1000;
+
+/// Headers of one call, bytes.
+const HEADERS: u32 = 16 << 10;
+
+/// What the services work with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Portals.
+    pub portals: Portals,
+    /// Bots.
+    pub bots: Bots,
+    /// Events.
+    pub events: Events,
+    /// Identity of the event log, as clients see it.
+    pub log_id: crate::store::LogId,
+    /// Keeps hold of calls in flight.
+    pub life: Lifecycle,
+}
+
+/// A server that is bound and not yet serving.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    config: Config,
+    parts: Parts,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    ///
+    /// When it is taken or not ours.
+    pub async fn bind(config: Config, parts: Parts) -> io::Result<Self> {
+        Ok(Self {
+            listener: TcpListener::bind(config.listen).await?,
+            config,
+            parts,
+        })
+    }
+
+    /// The address taken.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the stop begins, then until the last call ended.
+    ///
+    /// # Errors
+    ///
+    /// When accepting connections fails.
+    pub async fn run(self, health: HealthService) -> Result<(), tonic::transport::Error> {
+        let Self {
+            listener,
+            config,
+            parts,
+        } = self;
+        let stop = parts.life.stop().clone();
+        let routes = routes(&config, parts, health);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        TonicServer::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
+            .tcp_keepalive(Some(KEEPALIVE))
+            .max_concurrent_streams(STREAMS)
+            .http2_max_header_list_size(HEADERS)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+    }
+}
+
+/// Says over the standard health protocol whether the services serve.
+#[derive(Debug, Clone)]
+pub struct HealthService(HealthReporter);
+
+impl Default for HealthService {
+    fn default() -> Self {
+        Self(HealthReporter::new())
+    }
+}
+
+impl HealthService {
+    /// Tells it of every service, and of the empty name that means all.
+    pub async fn set(&self, serving: bool) {
+        use tonic_health::ServingStatus::{NotServing, Serving};
+        let status = if serving { Serving } else { NotServing };
+        for name in [
+            "",
+            v1::bot_service_server::SERVICE_NAME,
+            v1::server_service_server::SERVICE_NAME,
+        ] {
+            self.0.set_service_status(name, status).await;
+        }
+        info!(serving, "health changed");
+    }
+}
+
+fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors come from our own build");
+    let bots = v1::bot_service_server::BotServiceServer::new(bots::Service(parts.clone()))
+        .max_decoding_message_size(config.max_request_bytes);
+    let info = v1::server_service_server::ServerServiceServer::new(info::Service(parts));
+    let mut routes = Routes::builder();
+    routes
+        .add_service(bots)
+        .add_service(info)
+        .add_service(tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(health.0),
+        ))
+        .add_service(reflection);
+    routes.routes()
+}

@@ -1,0 +1,83 @@
+//! Answers: inwards what to say to what, outwards what became of it.
+
+use super::{bot::portal, check::Check, content::content};
+use crate::{
+    bots::{Answer, Answered, IfClosed, Target},
+    events::cursor::EventId,
+    grpc::status::Refusal,
+    portal::Portals,
+    proto::v1::{self as pb, answer_command_request},
+    store::LogId,
+};
+
+pub(in crate::grpc) fn answer(
+    portals: &Portals,
+    log: LogId,
+    request: pb::AnswerCommandRequest,
+) -> Result<Answer, Refusal> {
+    let mut check = Check::default();
+    let by_event = matches!(
+        request.target,
+        Some(answer_command_request::Target::EventId(_))
+    );
+    let bot = if request.bot_code.is_empty() && by_event {
+        None
+    } else {
+        check.parsed("bot_code", &request.bot_code)
+    };
+    let content = content(&mut check, "content", request.content.as_ref());
+    let mut foreign = false;
+    let target = match request.target {
+        None => {
+            check.broken("event_id", "either `event_id` or `invocation` is needed");
+            None
+        }
+        Some(answer_command_request::Target::EventId(text)) => {
+            check.parsed("event_id", &text).map(|EventId(cursor)| {
+                foreign = cursor.log != log;
+                Target::Event(cursor.seq)
+            })
+        }
+        Some(answer_command_request::Target::Invocation(ids)) => {
+            check.id("invocation.command_id", ids.command_id);
+            check.id("invocation.message_id", ids.message_id);
+            let dialog = check.parsed("invocation.dialog_id", &ids.dialog_id);
+            dialog.map(|dialog| Target::Command {
+                command_id: ids.command_id,
+                message_id: ids.message_id,
+                dialog,
+            })
+        }
+    };
+    let if_closed = match check.known("if_window_closed", request.if_window_closed) {
+        Some(pb::IfWindowClosed::SendMessage) => IfClosed::SendMessage,
+        None | Some(pb::IfWindowClosed::Unspecified | pb::IfWindowClosed::Refuse) => {
+            IfClosed::Refuse
+        }
+    };
+    let target = check.done(target)?;
+    if foreign {
+        return Err(Refusal::ForeignEvent);
+    }
+    Ok(Answer {
+        portal: portal(portals, &request.portal)?,
+        bot,
+        target,
+        content,
+        if_closed,
+    })
+}
+
+pub(in crate::grpc) fn answered(answered: Answered) -> pb::AnswerCommandResponse {
+    use pb::AnswerOutcome as Outcome;
+    let (outcome, message_id) = match answered {
+        Answered::Posted => (Outcome::Answered, None),
+        Answered::WindowUnknown => (Outcome::WindowUnknown, None),
+        Answered::Message(id) => (Outcome::SentAsMessage, id),
+        Answered::Already => (Outcome::AlreadyAnswered, None),
+    };
+    pb::AnswerCommandResponse {
+        outcome: outcome.into(),
+        message_id,
+    }
+}

@@ -1,0 +1,313 @@
+//! Bots: wishes inwards, outcomes outwards.
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{check::Check, entity};
+use crate::{
+    bots::{
+        Adoption, IfExists, Name, Outcome, Properties, Registered, Registration, Settings, Updated,
+        wish::Color,
+    },
+    grpc::status::Refusal,
+    ids::{BotCode, PortalId},
+    portal::{Portals, wire},
+    proto::v1 as pb,
+    store::{self, BotState, EventMode, Skip},
+};
+
+/// Longest names and positions.
+const NAME_CHARACTERS: usize = 255;
+
+/// Largest image file.
+const AVATAR_BYTES: usize = 2 << 20;
+
+/// Longest botToken (C2).
+const TOKEN_CHARACTERS: usize = 40;
+
+/// The portal a call is for.
+pub(in crate::grpc) fn portal(portals: &Portals, text: &str) -> Result<PortalId, Refusal> {
+    if text.is_empty() {
+        let default = portals.default_portal().map(|portal| portal.id().clone());
+        return default.ok_or(Refusal::NoDefaultPortal);
+    }
+    let mut check = Check::default();
+    let id = check.parsed("portal", text);
+    let id: PortalId = check.done(id)?;
+    match portals.get(&id) {
+        Some(_) => Ok(id),
+        None => Err(Refusal::UnknownPortal(id.to_string())),
+    }
+}
+
+/// The bot a call is for.
+pub(in crate::grpc) fn name(portals: &Portals, portal: &str, code: &str) -> Result<Name, Refusal> {
+    let mut check = Check::default();
+    let code = check.parsed("bot_code", code);
+    let code: BotCode = check.done(code)?;
+    Ok((self::portal(portals, portal)?, code))
+}
+
+pub(in crate::grpc) fn registration(
+    portals: &Portals,
+    request: pb::RegisterBotRequest,
+    owner: String,
+) -> Result<Registration, Refusal> {
+    let mut check = Check::default();
+    let code = check.parsed("bot_code", &request.bot_code);
+    let properties = properties(&mut check, request.properties.unwrap_or_default());
+    if properties
+        .name
+        .as_deref()
+        .unwrap_or_default()
+        .trim()
+        .is_empty()
+    {
+        check.broken("properties.name", "is needed");
+    }
+    let kind = match check.known("type", request.r#type) {
+        None | Some(pb::BotType::Unspecified) => None,
+        Some(pb::BotType::Bot) => Some("bot"),
+        Some(pb::BotType::Supervisor) => Some("supervisor"),
+        Some(pb::BotType::Personal) => Some("personal"),
+        Some(pb::BotType::Openline) => Some("openline"),
+    };
+    let if_exists = if_exists(&mut check, request.if_exists);
+    let adopt = request.adopt.map(|adopt| adoption(&mut check, adopt));
+    let settings = Settings {
+        is_hidden: request.is_hidden,
+        is_reactions_enabled: request.is_reactions_enabled,
+        is_support_openline: request.is_support_openline,
+        background: background(&mut check, request.background),
+        event_mode: event_mode(&mut check, request.event_mode),
+    };
+    let code = check.done(code)?;
+    Ok(Registration {
+        portal: portal(portals, &request.portal)?,
+        code,
+        owner,
+        properties,
+        kind,
+        settings,
+        if_exists,
+        adopt,
+    })
+}
+
+pub(in crate::grpc) fn update(
+    portals: &Portals,
+    request: pb::UpdateBotRequest,
+) -> Result<(Name, Properties, Settings), Refusal> {
+    let mut check = Check::default();
+    let code = check.parsed("bot_code", &request.bot_code);
+    let properties = properties(&mut check, request.properties.unwrap_or_default());
+    if properties
+        .name
+        .as_deref()
+        .is_some_and(|name| name.trim().is_empty())
+    {
+        check.broken(
+            "properties.name",
+            "must not be empty: Bitrix24 would ignore it",
+        );
+    }
+    let settings = Settings {
+        is_hidden: request.is_hidden,
+        is_reactions_enabled: request.is_reactions_enabled,
+        is_support_openline: request.is_support_openline,
+        background: background(&mut check, request.background),
+        event_mode: event_mode(&mut check, request.event_mode),
+    };
+    if properties.is_empty() && settings.is_empty() {
+        check.broken(
+            "properties",
+            "nothing is to be changed: give at least one field",
+        );
+    }
+    let code = check.done(code)?;
+    Ok((
+        (portal(portals, &request.portal)?, code),
+        properties,
+        settings,
+    ))
+}
+
+pub(super) fn if_exists(check: &mut Check, number: i32) -> IfExists {
+    match check.known("if_exists", number) {
+        Some(pb::IfExists::Converge) => IfExists::Converge,
+        None | Some(pb::IfExists::Unspecified | pb::IfExists::Return) => IfExists::Return,
+    }
+}
+
+fn properties(check: &mut Check, properties: pb::BotProperties) -> Properties {
+    for (field, text) in [
+        ("properties.name", &properties.name),
+        ("properties.last_name", &properties.last_name),
+        ("properties.work_position", &properties.work_position),
+    ] {
+        check.at_most(field, text.as_deref().unwrap_or_default(), NAME_CHARACTERS);
+    }
+    if let Some(avatar) = &properties.avatar
+        && (avatar.is_empty() || avatar.len() > AVATAR_BYTES)
+    {
+        let rule = format!("must be 1 to {AVATAR_BYTES} bytes, has {}", avatar.len());
+        check.broken("properties.avatar", rule);
+    }
+    let gender = match check.known("properties.gender", properties.gender) {
+        None | Some(pb::Gender::Unspecified) => None,
+        Some(pb::Gender::Male) => Some("M"),
+        Some(pb::Gender::Female) => Some("F"),
+    };
+    let color = check
+        .known("properties.color", properties.color)
+        .and_then(color);
+    Properties {
+        name: properties.name,
+        last_name: properties.last_name,
+        work_position: properties.work_position,
+        color,
+        gender,
+        avatar: properties.avatar.map(Into::into),
+    }
+}
+
+fn color(color: pb::BotColor) -> Option<Color> {
+    use pb::BotColor as C;
+    let (code, hex) = match color {
+        C::Unspecified => return None,
+        C::Red => ("red", "#df532d"),
+        C::Green => ("green", "#64a513"),
+        C::Mint => ("mint", "#4ba984"),
+        C::LightBlue => ("lightBlue", "#4ba5c3"),
+        C::DarkBlue => ("darkBlue", "#3e99ce"),
+        C::Purple => ("purple", "#8474c8"),
+        C::Aqua => ("aqua", "#1eb4aa"),
+        C::Pink => ("pink", "#f76187"),
+        C::Lime => ("lime", "#58cc47"),
+        C::Brown => ("brown", "#ab7761"),
+        C::Azure => ("azure", "#29619b"),
+        C::Khaki => ("khaki", "#728f7a"),
+        C::Sand => ("sand", "#ba9c7b"),
+        C::Marengo => ("marengo", "#556574"),
+        C::Gray => ("gray", "#909090"),
+        C::Graphite => ("graphite", "#5e5f5e"),
+    };
+    Some(Color { code, hex })
+}
+
+fn background(check: &mut Check, number: i32) -> Option<&'static str> {
+    use pb::BotBackground as B;
+    Some(match check.known("background", number)? {
+        B::Unspecified => return None,
+        B::None => "",
+        B::Azure => "azure",
+        B::Mint => "mint",
+        B::Steel => "steel",
+        B::Slate => "slate",
+        B::Teal => "teal",
+        B::Cornflower => "cornflower",
+        B::Sky => "sky",
+        B::Peach => "peach",
+        B::Frost => "frost",
+    })
+}
+
+fn event_mode(check: &mut Check, number: i32) -> Option<EventMode> {
+    match check.known("event_mode", number)? {
+        pb::EventMode::Unspecified => None,
+        pb::EventMode::Fetch => Some(EventMode::Fetch),
+        pb::EventMode::Webhook => {
+            check.broken("event_mode", "EVENT_MODE_WEBHOOK needs a gateway with the feature `webhook-events`, see GetServerInfo");
+            None
+        }
+    }
+}
+
+fn adoption(check: &mut Check, adopt: pb::BotAdoption) -> Adoption {
+    let token = &adopt.bot_token;
+    let characters = token.chars().count();
+    if characters == 0 || characters > TOKEN_CHARACTERS || token.trim() != token {
+        let rule =
+            format!("must be 1 to {TOKEN_CHARACTERS} characters without spaces at either end");
+        check.broken("adopt.bot_token", rule);
+    }
+    if adopt.after_portal_event_id < 0 {
+        check.broken("adopt.after_portal_event_id", "must not be negative");
+    }
+    let skip = match check.known("adopt.start", adopt.start) {
+        None | Some(pb::AdoptionStart::Unspecified | pb::AdoptionStart::Now) => {
+            Skip::Before(Timestamp::MAX)
+        }
+        Some(pb::AdoptionStart::AfterEvent) => Skip::UpTo(adopt.after_portal_event_id),
+        Some(pb::AdoptionStart::EverythingHeld) => Skip::Nothing,
+    };
+    if adopt.after_portal_event_id != 0 && !matches!(skip, Skip::UpTo(_)) {
+        check.broken(
+            "adopt.after_portal_event_id",
+            "is of use only with ADOPTION_START_AFTER_EVENT",
+        );
+    }
+    Adoption {
+        token: SecretString::from(adopt.bot_token),
+        skip,
+    }
+}
+
+pub(super) fn outcome(outcome: Outcome) -> i32 {
+    let outcome = match outcome {
+        Outcome::Created => pb::RegistrationOutcome::Created,
+        Outcome::Unchanged => pb::RegistrationOutcome::Unchanged,
+        Outcome::Updated => pb::RegistrationOutcome::Updated,
+        Outcome::Differs => pb::RegistrationOutcome::Differs,
+    };
+    outcome.into()
+}
+
+pub(in crate::grpc) fn registered(registered: Registered) -> pb::RegisterBotResponse {
+    pb::RegisterBotResponse {
+        bot: Some(entity::bot(registered.bot)),
+        user: registered.user.map(entity::user),
+        outcome: outcome(registered.outcome),
+        unapplied_fields: registered
+            .unapplied
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+pub(in crate::grpc) fn updated(updated: Updated) -> pb::UpdateBotResponse {
+    pb::UpdateBotResponse {
+        bot: Some(entity::bot(updated.bot)),
+        user: updated.user.map(entity::user),
+    }
+}
+
+pub(in crate::grpc) fn got(
+    bot: wire::Bot,
+    user: Option<wire::User>,
+    state: BotState,
+) -> pb::GetBotResponse {
+    pb::GetBotResponse {
+        bot: Some(entity::bot(bot)),
+        user: user.map(entity::user),
+        status: status(state).into(),
+    }
+}
+
+pub(in crate::grpc) fn listed(bot: store::Bot) -> pb::RegisteredBot {
+    pb::RegisteredBot {
+        bot_code: bot.code.to_string(),
+        bot_id: bot.bot_id.unwrap_or_default(),
+        status: status(bot.state).into(),
+    }
+}
+
+fn status(state: BotState) -> pb::BotStatus {
+    match state {
+        BotState::Pending => pb::BotStatus::Pending,
+        BotState::Active => pb::BotStatus::Active,
+        BotState::Gone => pb::BotStatus::Gone,
+        BotState::Foreign => pb::BotStatus::TokenRejected,
+    }
+}

@@ -1,0 +1,197 @@
+//! Events, gaps and heartbeats, outwards.
+
+use serde_json::Value;
+
+use super::{entity, json, time};
+use crate::{
+    events::{Cursor, Events, cursor::EventId},
+    ids::PortalId,
+    portal::{
+        Health,
+        wire::{self, Unreadable, event::Body},
+    },
+    proto::v1::{self as pb, event::Body as PbBody},
+    store,
+};
+
+/// An event of the log.
+pub(in crate::grpc) fn event(
+    stored: &store::Stored,
+    entry: &store::Event,
+    at: Cursor,
+) -> Result<pb::Event, Unreadable> {
+    let item: Value = serde_json::from_slice(&entry.body.0).unwrap_or_default();
+    let event = wire::Event::from_item(&item)?;
+    Ok(pb::Event {
+        event_id: EventId(at).to_string(),
+        portal: stored.portal.to_string(),
+        bot_code: stored.code.to_string(),
+        r#type: entry.kind.clone(),
+        happened_at: Some(time(entry.happened_at)),
+        received_at: Some(time(stored.entry.received_at)),
+        language: event.language.unwrap_or_default(),
+        bot: event.bot.map(entity::bot),
+        source: pb::EventSource::Fetch.into(),
+        portal_event_id: event.event_id,
+        trace_context: entry
+            .trace_context
+            .clone()
+            .map(|traceparent| pb::TraceContext {
+                traceparent,
+                tracestate: String::new(),
+            }),
+        body: Some(body(event.body)),
+    })
+}
+
+fn body(body: Body) -> PbBody {
+    let chat = |chat: Option<wire::Chat>| chat.map(entity::chat);
+    let user = |user: Option<wire::User>| user.map(entity::user);
+    match body {
+        Body::CommandAdd {
+            command,
+            message,
+            chat: place,
+            user: caller,
+        } => PbBody::CommandAdded(pb::CommandAdded {
+            command: Some(pb::CalledCommand {
+                id: command.id.unwrap_or_default(),
+                command: command.name().to_owned(),
+                params: command.params,
+                context: command.context.unwrap_or_default(),
+            }),
+            message: message.map(entity::message),
+            chat: chat(place),
+            user: user(caller),
+        }),
+        Body::MessageAdd {
+            message,
+            chat: place,
+            user: author,
+        } => PbBody::MessageAdded(pb::MessageAdded {
+            message: message.map(entity::message),
+            chat: chat(place),
+            user: user(author),
+        }),
+        Body::MessageUpdate {
+            message,
+            chat: place,
+            user: author,
+        } => PbBody::MessageUpdated(pb::MessageUpdated {
+            message: message.map(entity::message),
+            chat: chat(place),
+            user: user(author),
+        }),
+        Body::MessageDelete {
+            message_id,
+            chat: place,
+            user: author,
+        } => PbBody::MessageDeleted(pb::MessageDeleted {
+            message_id: message_id.unwrap_or_default(),
+            chat: chat(place),
+            user: user(author),
+        }),
+        Body::JoinChat {
+            dialog_id,
+            chat: place,
+            user: inviter,
+        } => PbBody::ChatJoined(pb::ChatJoined {
+            dialog_id: dialog_id.unwrap_or_default(),
+            chat: chat(place),
+            user: user(inviter),
+        }),
+        Body::Delete => PbBody::BotDeleted(pb::BotDeleted {}),
+        Body::ContextGet {
+            dialog_id,
+            context,
+            chat: place,
+            user: opener,
+        } => PbBody::ContextReceived(pb::ContextReceived {
+            dialog_id: dialog_id.unwrap_or_default(),
+            context: context.as_object().map(json::to_struct),
+            chat: chat(place),
+            user: user(opener),
+        }),
+        Body::ReactionChange {
+            reaction,
+            action,
+            message,
+            chat: place,
+            user: reactor,
+        } => PbBody::ReactionChanged(pb::ReactionChanged {
+            reaction: reaction.unwrap_or_default(),
+            action: action.unwrap_or_default(),
+            message: message.map(entity::message),
+            chat: chat(place),
+            user: user(reactor),
+        }),
+        Body::Other(data) => PbBody::Unknown(pb::UnknownBody {
+            data: data.as_object().map(json::to_struct),
+        }),
+    }
+}
+
+/// A gap of the log.
+pub(in crate::grpc) fn gap(stored: &store::Stored, gap: &store::Gap) -> pb::Gap {
+    let reason = pb::GapReason::from_str_name(&format!("GAP_REASON_{}", gap.why));
+    pb::Gap {
+        portal: stored.portal.to_string(),
+        bot_code: stored.code.to_string(),
+        from: gap.from.map(time),
+        until: Some(time(gap.until)),
+        reason: reason.unwrap_or_default().into(),
+    }
+}
+
+/// History that was removed before this reader came to it.
+pub(in crate::grpc) fn removed(events: &Events, portal: Option<&PortalId>) -> pb::Gap {
+    pb::Gap {
+        portal: portal.map(ToString::to_string).unwrap_or_default(),
+        bot_code: String::new(),
+        from: None,
+        until: Some(time(events.now())),
+        reason: pb::GapReason::Retention.into(),
+    }
+}
+
+/// A sign of life.
+pub(in crate::grpc) fn heartbeat(events: &Events, portal: Option<&PortalId>) -> pb::Heartbeat {
+    let health = events
+        .health(portal)
+        .into_iter()
+        .map(|(portal, health, progress)| {
+            let (state, reason) = state(health);
+            pb::PortalHealth {
+                portal: portal.to_string(),
+                state: state.into(),
+                reason,
+                until: None,
+                last_successful_poll: progress.last_poll.map(time),
+                newest_event: progress.newest_event.map(time),
+            }
+        });
+    pb::Heartbeat {
+        sent_at: Some(time(events.now())),
+        portals: health.collect(),
+    }
+}
+
+fn state(health: Health) -> (pb::PortalState, String) {
+    use pb::PortalState as State;
+    match health {
+        Health::Unknown => (State::Unspecified, String::new()),
+        Health::Ok => (State::Ok, String::new()),
+        Health::Throttled(reason) => (State::Throttled, reason.as_str().to_owned()),
+        Health::Parked(reason) => (State::Parked, reason.as_str().to_owned()),
+        Health::ReauthorizationRequired => (
+            State::ReauthorizationRequired,
+            crate::fault::Reason::ReauthorizationRequired
+                .as_str()
+                .to_owned(),
+        ),
+        Health::Unreachable => (
+            State::Unreachable,
+            crate::fault::Reason::PortalUnreachable.as_str().to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,170 @@
+//! How long a caller waits, and what becomes of a call whose caller does not.
+//!
+//! A call that was sent is never aborted: nobody can take it back, and its outcome is worth keeping.
+//! So the work runs in a task of its own, and the caller is told shortly before its deadline that the
+//! outcome is unknown. What was not sent yet never will be.
+
+use std::{
+    fmt::Write as _,
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+use tonic::{Response, Status, metadata::MetadataMap};
+use tracing::{Instrument as _, info_span, warn};
+
+use super::status::{Refusal, status};
+use crate::{fault::Fault, lifecycle::Lifecycle, portal::Patience};
+
+/// For calls without a deadline.
+const DEFAULT: Duration = Duration::from_secs(30);
+
+/// Deadlines beyond are cut to this.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What an answer needs to reach the caller in time: a tenth of the deadline, at most this.
+const MARGIN: Duration = Duration::from_millis(200);
+
+/// Whether the work leaves something behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Reads,
+    Acts,
+}
+
+/// Runs the work of one call within its deadline.
+pub(super) async fn within<T, E, F>(
+    life: &Lifecycle,
+    metadata: &MetadataMap,
+    rpc: &'static str,
+    work: Work,
+    run: impl FnOnce(Patience) -> F,
+) -> Result<Response<T>, Status>
+where
+    T: Send + 'static,
+    E: Fault,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let patience_ends = answer_by(Instant::now(), timeout(metadata));
+    let patience = Patience::until(patience_ends);
+    // Also when the caller goes away and this future is dropped.
+    let waiting = Waiting(patience.clone());
+    let call_id = call_id();
+    let span = info_span!("call", rpc, call.id = %call_id);
+    let task = life.spawn(run(patience).instrument(span));
+    let outcome = timeout_at(patience_ends, task).await;
+    let unsent = waiting.0.leave();
+    match outcome {
+        Ok(Ok(Ok(value))) => Ok(Response::new(value)),
+        Ok(Ok(Err(fault))) => {
+            let status = status(&fault, Some(&call_id));
+            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = fault.reason().as_str(), "call failed");
+            Err(status)
+        }
+        Ok(Err(panicked)) => {
+            tracing::error!(rpc, call.id = %call_id, error = %panicked, "call broke off");
+            Err(status(&Refusal::Broken, Some(&call_id)))
+        }
+        Err(_) => {
+            let refusal = match work {
+                _ if unsent => Refusal::Late,
+                Work::Reads => Refusal::ReadUnfinished,
+                Work::Acts => Refusal::Unfinished,
+            };
+            warn!(rpc, call.id = %call_id, unsent, "caller is told that its deadline passed");
+            Err(status(&refusal, Some(&call_id)))
+        }
+    }
+}
+
+/// Somebody who waits, until dropped.
+struct Waiting(Patience);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _unsent = self.0.leave();
+    }
+}
+
+fn answer_by(now: Instant, timeout: Duration) -> Instant {
+    now + timeout - MARGIN.min(timeout / 10)
+}
+
+/// The deadline as the caller's library sends it: up to 8 digits and a unit.
+fn timeout(metadata: &MetadataMap) -> Duration {
+    let parse = |text: &str| {
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let number: u64 = digits.parse().ok()?;
+        Some(match unit {
+            "H" => Duration::from_secs(number * 3600),
+            "M" => Duration::from_secs(number * 60),
+            "S" => Duration::from_secs(number),
+            "m" => Duration::from_millis(number),
+            "u" => Duration::from_micros(number),
+            "n" => Duration::from_nanos(number),
+            _ => return None,
+        })
+    };
+    let sent = metadata
+        .get("grpc-timeout")
+        .and_then(|value| value.to_str().ok());
+    sent.and_then(parse).unwrap_or(DEFAULT).min(LONGEST)
+}
+
+/// Names a call in the log: a random start of the process and a number.
+fn call_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());
+    let mut id = String::with_capacity(24);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Writing to a string cannot fail.
+    let _written = write!(id, "{start:08x}-{number:x}");
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(text: &str) -> Duration {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", text.parse().unwrap());
+        timeout(&metadata)
+    }
+
+    #[test]
+    fn deadline_is_read_in_every_unit_and_cut() {
+        assert_eq!(sent("250m"), Duration::from_millis(250));
+        assert_eq!(sent("5S"), Duration::from_secs(5));
+        assert_eq!(sent("2M"), Duration::from_secs(120));
+        assert_eq!(sent("99999999H"), LONGEST);
+        assert_eq!(sent("0n"), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_or_a_malformed_deadline_is_thirty_seconds() {
+        assert_eq!(timeout(&MetadataMap::new()), DEFAULT);
+        for wrong in ["S", "1", "-1S", "1.5S", "123456789S", "5s"] {
+            assert_eq!(sent(wrong), DEFAULT, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn answer_leaves_a_margin() {
+        let now = Instant::now();
+        assert_eq!(
+            answer_by(now, Duration::from_secs(30)) - now,
+            Duration::from_millis(29_800)
+        );
+        assert_eq!(
+            answer_by(now, Duration::from_millis(100)) - now,
+            Duration::from_millis(90)
+        );
+    }
+}

@@ -1,0 +1,31 @@
+//! `ServerService`: what this gateway is.
+
+use tonic::{Request, Response, Status};
+
+use super::Parts;
+use crate::proto::v1::{
+    GetServerInfoRequest, GetServerInfoResponse, server_service_server::ServerService,
+};
+
+/// What this version does beyond the first one. Names are documented in the README.
+const FEATURES: [&str; 0] = [];
+
+pub(super) struct Service(pub(super) Parts);
+
+#[tonic::async_trait]
+impl ServerService for Service {
+    async fn get_server_info(
+        &self,
+        _: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        let default = self.0.portals.default_portal();
+        Ok(Response::new(GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: FEATURES.map(str::to_owned).to_vec(),
+            default_portal: default
+                .map(|portal| portal.id().to_string())
+                .unwrap_or_default(),
+            log_id: self.0.log_id.to_string(),
+        }))
+    }
+}

@@ -1,0 +1,167 @@
+//! Turns failures into gRPC statuses with rich details. The only place that knows gRPC codes.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::fault::{Chain, Executed, Fault, Kind, Origin, Reason, Violation};
+
+/// The `domain` of every `ErrorInfo`.
+const DOMAIN: &str = "gateway.bitrix24";
+
+/// A request that is refused at the edge.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Fields break rules.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Violation>),
+    /// No portal was named and there is no default.
+    #[error("portal: is needed, because no default portal is configured")]
+    NoDefaultPortal,
+    /// The portal named is not there.
+    #[error("there is no portal `{0}`")]
+    UnknownPortal(String),
+    /// The event id was given by another log.
+    #[error(
+        "the event id belongs to another event log, perhaps of a gateway whose store was replaced"
+    )]
+    ForeignEvent,
+    /// The deadline passed before anything was sent.
+    #[error("the deadline passed before the call was sent: it did not run")]
+    Late,
+    /// The deadline passed while the call was under way.
+    #[error("the deadline passed while the call was under way: it may have run")]
+    Unfinished,
+    /// The deadline passed while something was being read.
+    #[error("the deadline passed before the portal answered")]
+    ReadUnfinished,
+    /// A task of ours ended unexpectedly.
+    #[error("the call broke off inside the gateway: it may have run")]
+    Broken,
+}
+
+impl Fault for Refusal {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid(_) | Self::NoDefaultPortal | Self::ForeignEvent => Kind::Invalid,
+            Self::UnknownPortal(_) => Kind::Missing,
+            Self::Late | Self::ReadUnfinished => Kind::Late,
+            Self::Unfinished => Kind::Ambiguous,
+            Self::Broken => Kind::Internal,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid(_) => Reason::InvalidRequest,
+            Self::NoDefaultPortal => Reason::NoDefaultPortal,
+            Self::UnknownPortal(_) => Reason::UnknownPortal,
+            Self::ForeignEvent => Reason::ForeignCursor,
+            Self::Late | Self::ReadUnfinished => Reason::DeadlineExceeded,
+            Self::Unfinished => Reason::OutcomeUnknown,
+            Self::Broken => Reason::InternalError,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Unfinished | Self::ReadUnfinished => Origin::Portal,
+            Self::Broken => Origin::Gateway,
+            _ => Origin::Caller,
+        }
+    }
+
+    fn executed(&self) -> Executed {
+        match self {
+            Self::Unfinished | Self::Broken => Executed::Unknown,
+            _ => Executed::No,
+        }
+    }
+
+    fn violations(&self) -> &[Violation] {
+        match self {
+            Self::Invalid(violations) => violations,
+            _ => &[],
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        status(&refusal, None)
+    }
+}
+
+/// The status of a failure; `call_id` names the call in our log.
+pub(crate) fn status(fault: &dyn Fault, call_id: Option<&str>) -> Status {
+    let mut metadata = HashMap::from([
+        ("executed".to_owned(), fault.executed().as_str().to_owned()),
+        ("fault".to_owned(), fault.origin().as_str().to_owned()),
+    ]);
+    let optional = [
+        ("portal", fault.portal()),
+        ("method", fault.method()),
+        ("portal_code", fault.portal_code()),
+        ("call_id", call_id),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            metadata.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    let mut details = ErrorDetails::with_error_info(fault.reason().as_str(), DOMAIN, metadata);
+    if let Some(wait) = fault.retry_after() {
+        details.set_retry_info(Some(wait));
+    }
+    for violation in fault.violations() {
+        details.add_bad_request_violation(&violation.field, &violation.rule);
+    }
+    Status::with_error_details(code(fault), message(fault), details)
+}
+
+fn code(fault: &dyn Fault) -> Code {
+    match fault.kind() {
+        Kind::Invalid => Code::InvalidArgument,
+        Kind::Missing => Code::NotFound,
+        Kind::Exists => Code::AlreadyExists,
+        Kind::Denied => Code::PermissionDenied,
+        Kind::Unready => Code::FailedPrecondition,
+        Kind::OutOfRange => Code::OutOfRange,
+        Kind::Exhausted => Code::ResourceExhausted,
+        Kind::Late => Code::DeadlineExceeded,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Ambiguous => Code::Unknown,
+        Kind::Unsupported => Code::Unimplemented,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+/// The failure in words, and whether a repeat is safe where that is not plain.
+fn message(fault: &dyn Fault) -> String {
+    // Portals and stores word their errors in levels; the caller gets them all.
+    let mut text = Chain(upcast(fault)).to_string();
+    if let Some(code) = fault.portal_code().filter(|code| !code.is_empty()) {
+        text = format!("{text} ({code})");
+    }
+    if fault.executed() == Executed::Unknown
+        && fault.kind() != Kind::Internal
+        && !text.contains("may have")
+    {
+        text.push_str("; it may have run");
+    }
+    text
+}
+
+fn upcast(fault: &dyn Fault) -> &(dyn std::error::Error + 'static) {
+    fault
+}
+
+fn list(violations: &[Violation]) -> String {
+    let texts: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
