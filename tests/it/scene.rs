@@ -1,0 +1,298 @@
+//! A portal with people, a gateway in front of it, and a client.
+
+use std::{path::Path, time::Duration};
+
+use bitrix24_gateway::{
+    app::{self, App},
+    clock::Clock,
+    config::{Config, Flags, Sources},
+    fault::Reason,
+    lifecycle::Lifecycle,
+    proto::v1::{
+        self as pb, bot_service_client::BotServiceClient, server_service_client::ServerServiceClient,
+        subscribe_command_events_response::Item,
+    },
+};
+use bitrix24_sim::{Chat, Portal, PortalConfig, Quirks, Sim, UserConfig};
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::{task::JoinHandle, time::timeout};
+use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic_types::StatusExt as _;
+
+/// How long anything may take, by the paused clock.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Everything a test needs.
+pub(crate) struct Scene {
+    pub(crate) sim: Sim,
+    pub(crate) portal: Portal,
+    /// Owner of the webhook.
+    pub(crate) john: i64,
+    /// Somebody who types commands.
+    pub(crate) anna: i64,
+    /// A group chat of both.
+    pub(crate) chat: Chat,
+    pub(crate) bots: BotServiceClient<Channel>,
+    gateway: Gateway,
+    folder: TempDir,
+    settings: Vec<(&'static str, String)>,
+}
+
+/// A running gateway.
+struct Gateway {
+    life: Lifecycle,
+    task: JoinHandle<Result<(), app::Error>>,
+    channel: Channel,
+}
+
+impl Scene {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[], Quirks::default()).await
+    }
+
+    /// With further settings and another portal behaviour.
+    pub(crate) async fn with(settings: &[(&'static str, &str)], quirks: Quirks) -> Self {
+        let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
+        let config = PortalConfig {
+            quirks,
+            ..PortalConfig::default()
+        };
+        let portal = sim.add_portal(config).await.unwrap();
+        let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
+        let chat = portal.add_group_chat("Support", &[1, anna]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+        let mut all = vec![("webhook_url", portal.webhook_url())];
+        all.extend(settings.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        let gateway = Gateway::start(&sim, folder.path(), &all).await;
+        Self {
+            bots: BotServiceClient::new(gateway.channel.clone()),
+            john: 1,
+            anna,
+            chat,
+            portal,
+            gateway,
+            folder,
+            settings: all,
+            sim,
+        }
+    }
+
+    /// Stops the gateway in order and starts it again on the same store.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.gateway.life.begin_stop();
+        let task = &mut self.gateway.task;
+        timeout(PATIENCE, task).await.expect("the gateway stops in time").unwrap().unwrap();
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        self.gateway = Gateway::start(&self.sim, self.folder.path(), &self.settings).await;
+        self.bots = BotServiceClient::new(self.gateway.channel.clone());
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.gateway.channel.clone()
+    }
+
+    pub(crate) fn info(&self) -> ServerServiceClient<Channel> {
+        ServerServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The bot `helper` with the command `/help`, in the chat. Its Bitrix24 id.
+    pub(crate) async fn helper(&mut self) -> i64 {
+        let registered = self.bots.register_bot(helper()).await.unwrap().into_inner();
+        self.bots.register_command(help()).await.unwrap();
+        let id = registered.bot.unwrap().id;
+        self.portal.add_bot_to_chat(id, self.chat.id, self.anna).unwrap();
+        id
+    }
+
+    /// Anna types in the chat.
+    pub(crate) fn anna_types(&self, text: &str) -> i64 {
+        self.portal.user(self.anna).types(&self.chat.dialog_id(), text).unwrap()
+    }
+
+    pub(crate) async fn subscribe(&mut self, request: pb::SubscribeCommandEventsRequest) -> Stream {
+        Stream(self.bots.subscribe_command_events(request).await.unwrap().into_inner())
+    }
+
+    /// Texts in the chat, oldest first.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let messages = self.portal.messages(&self.chat.dialog_id());
+        messages.into_iter().map(|message| message.text).collect()
+    }
+
+    /// Requests that reached the portal, but for the fetching of events.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let requests = self.portal.journal().requests().into_iter();
+        let methods = requests.map(|request| request.method);
+        methods.filter(|method| method != "imbot.v2.Event.get").collect()
+    }
+}
+
+impl Gateway {
+    async fn start(sim: &Sim, folder: &Path, settings: &[(&'static str, String)]) -> Self {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let mut flags = vec![
+            ("grpc.listen", "127.0.0.1:0".to_owned()),
+            ("store.dir", path("store")),
+            ("store.key_file", path("keys")),
+            ("outbound.ca_file", path("ca.pem")),
+        ];
+        flags.extend(settings.iter().cloned());
+        let config = Config::load(&Sources {
+            flags: Flags(flags),
+            ..Sources::default()
+        })
+        .unwrap();
+        let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
+        let app = App::build(config, Clock::driven(now)).await.unwrap();
+        let address = format!("http://{}", app.address());
+        let life = app.lifecycle().clone();
+        let task = tokio::spawn(app.run());
+        let channel = Channel::from_shared(address).unwrap().connect_lazy();
+        Self { life, task, channel }
+    }
+}
+
+/// A stream of commands.
+pub(crate) struct Stream(pub(crate) Streaming<pb::SubscribeCommandEventsResponse>);
+
+impl Stream {
+    /// The next item of any kind with its cursor, or how the stream ended.
+    pub(crate) async fn next(&mut self) -> Result<(String, Item), Status> {
+        let next = timeout(PATIENCE, self.0.message()).await.expect("the stream goes on");
+        let response = next?.expect("streams never end with OK");
+        Ok((response.cursor, response.item.expect("an item")))
+    }
+
+    /// The next event with its cursor, whatever comes before.
+    pub(crate) async fn event(&mut self) -> (String, pb::Event) {
+        loop {
+            if let (cursor, Item::Event(event)) = self.next().await.unwrap() {
+                return (cursor, *event);
+            }
+        }
+    }
+
+    /// The next command: its parameters.
+    pub(crate) async fn params(&mut self) -> String {
+        let (_, event) = self.event().await;
+        called(&event).params
+    }
+}
+
+/// The command of an event.
+pub(crate) fn called(event: &pb::Event) -> pb::CalledCommand {
+    command_added(event).command.expect("a command")
+}
+
+pub(crate) fn command_added(event: &pb::Event) -> pb::CommandAdded {
+    match event.body.clone() {
+        Some(pb::event::Body::CommandAdded(added)) => added,
+        other => panic!("not a command: {other:?}"),
+    }
+}
+
+pub(crate) fn helper() -> pb::RegisterBotRequest {
+    pb::RegisterBotRequest {
+        bot_code: "helper".to_owned(),
+        properties: Some(pb::BotProperties {
+            name: Some("Helper".to_owned()),
+            ..pb::BotProperties::default()
+        }),
+        ..pb::RegisterBotRequest::default()
+    }
+}
+
+pub(crate) fn help() -> pb::RegisterCommandRequest {
+    pb::RegisterCommandRequest {
+        bot_code: "helper".to_owned(),
+        command: "help".to_owned(),
+        title: [("en".to_owned(), "Show help".to_owned())].into(),
+        ..pb::RegisterCommandRequest::default()
+    }
+}
+
+/// An answer to an event.
+pub(crate) fn answer(event: &pb::Event, text: &str) -> pb::AnswerCommandRequest {
+    pb::AnswerCommandRequest {
+        target: Some(pb::answer_command_request::Target::EventId(event.event_id.clone())),
+        content: Some(content(text)),
+        ..pb::AnswerCommandRequest::default()
+    }
+}
+
+/// An answer by raw ids.
+pub(crate) fn raw_answer(command_id: i64, message_id: i64, dialog_id: &str, text: &str) -> pb::AnswerCommandRequest {
+    pb::AnswerCommandRequest {
+        bot_code: "helper".to_owned(),
+        target: Some(pb::answer_command_request::Target::Invocation(pb::CommandInvocation {
+            command_id,
+            message_id,
+            dialog_id: dialog_id.to_owned(),
+        })),
+        content: Some(content(text)),
+        ..pb::AnswerCommandRequest::default()
+    }
+}
+
+pub(crate) fn content(text: &str) -> pb::MessageContent {
+    pb::MessageContent {
+        text: text.to_owned(),
+        ..pb::MessageContent::default()
+    }
+}
+
+/// What a failed call says of itself: code, reason, and whether it ran.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) executed: String,
+}
+
+pub(crate) fn told(status: &Status) -> Told {
+    let info = status.get_details_error_info().expect("every failure carries an ErrorInfo");
+    assert_eq!(info.domain, "gateway.bitrix24");
+    assert!(Reason::ALL.iter().any(|reason| reason.as_str() == info.reason), "{}", info.reason);
+    Told {
+        code: status.code(),
+        reason: info.reason,
+        executed: info.metadata.get("executed").cloned().unwrap_or_default(),
+    }
+}
+
+pub(crate) fn failure(code: Code, reason: &str, executed: &str) -> Told {
+    Told {
+        code,
+        reason: reason.to_owned(),
+        executed: executed.to_owned(),
+    }
+}
+
+/// The fields that a refused request names.
+pub(crate) fn broken_fields(status: &Status) -> Vec<String> {
+    let violations = status.get_details_bad_request().map(|request| request.field_violations);
+    violations.unwrap_or_default().into_iter().map(|violation| violation.field).collect()
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "it never came about that {what}");
+}
