@@ -35,7 +35,7 @@ pub use answer::{Answer, Answered, IfClosed, Target};
 pub use commands::{CommandChange, CommandTarget, CommandWish};
 pub use error::Error;
 pub use execute::Execution;
-pub use register::{Adoption, IfExists, Outcome, Registered, Registration};
+pub use register::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub use update::Updated;
 pub(crate) use window::Seen;
 pub use wish::{Content, Properties, Settings};

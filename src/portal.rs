@@ -24,7 +24,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::{auth::Credential, limit::Limit, transport::Transport, wire::Reply};
 use crate::{
@@ -239,14 +239,7 @@ impl Permit<'_> {
                 }
                 let error = error.at(id);
                 self.portal.note(Health::after(&error));
-                warn!(
-                    portal.id = %id,
-                    method = %method,
-                    http.status = error.status(),
-                    portal.code = error.portal_code(),
-                    reason = error.reason().as_str(),
-                    "portal call failed"
-                );
+                debug!(portal.id = %id, method = %method, reason = error.reason().as_str(), "portal call failed");
                 Err(error)
             }
         }

@@ -3,15 +3,17 @@
 //! Bitrix24 answers `true` also when it posts nothing, so whether the answer window is open is
 //! decided here, at the moment of sending.
 
+use tracing::error;
+
 use super::{Bots, Error, directory::Identity, execute::done, window::State, wish::Content};
 use crate::{
-    fault::{Executed, Fault as _},
+    fault::{Chain, Executed, Fault as _},
     ids::{BotCode, DialogId, PortalId},
     portal::{
         Patience,
         wire::{Method, answer},
     },
-    store::{AnswerBegun, Item},
+    store::{AnswerBegun, CommandRef, Item},
 };
 
 /// An answer to a slash command.
@@ -19,7 +21,7 @@ use crate::{
 pub struct Answer {
     /// The portal.
     pub portal: PortalId,
-    /// The bot that answers; `None` takes the event's.
+    /// The bot that an event must be of; `None` for any.
     pub bot: Option<BotCode>,
     /// What is answered.
     pub target: Target,
@@ -36,6 +38,8 @@ pub enum Target {
     Event(u64),
     /// The ids of a command: every call posts.
     Command {
+        /// The bot that was called.
+        code: BotCode,
         /// The registered command.
         command_id: i64,
         /// The message; it decides the dialog.
@@ -67,6 +71,15 @@ pub enum Answered {
     Already,
 }
 
+/// What a command's answer needs, however it was named.
+struct Post {
+    command_id: i64,
+    message_id: i64,
+    dialog: DialogId,
+    content: Content,
+    if_closed: IfClosed,
+}
+
 impl Bots {
     /// Answers a command.
     ///
@@ -75,74 +88,92 @@ impl Bots {
     /// [`Error::WindowClosed`], [`Error::UnknownBot`], [`Error::UnknownEvent`],
     /// [`Error::AnswerUnknown`], or whatever the portal or the store says.
     pub async fn answer(&self, answer: Answer, patience: &Patience) -> Result<Answered, Error> {
-        match answer.target {
-            Target::Event(seq) => self.answer_event(answer, seq, patience).await,
+        let Answer {
+            portal,
+            bot,
+            target,
+            content,
+            if_closed,
+        } = answer;
+        match target {
+            Target::Event(seq) => {
+                let found = self.called(&portal, bot.as_ref(), seq).await?;
+                let (bot, command, dialog) = found;
+                let post = Post {
+                    command_id: command.command_id,
+                    message_id: command.message_id,
+                    dialog,
+                    content,
+                    if_closed,
+                };
+                self.post_once(&portal, seq, &bot, post, patience).await
+            }
             Target::Command {
+                code,
                 command_id,
                 message_id,
-                ref dialog,
+                dialog,
             } => {
-                let dialog = dialog.clone();
-                // The edge asks for the bot where there is no event.
-                let code = answer.bot.as_ref().ok_or(Error::UnknownEvent)?;
-                let bot = self.identity(&answer.portal, code)?;
-                self.post(
-                    &answer.portal,
-                    &bot,
+                let bot = self.identity(&portal, &code)?;
+                let post = Post {
                     command_id,
                     message_id,
                     dialog,
-                    answer.content,
-                    answer.if_closed,
-                    patience,
-                )
-                .await
+                    content,
+                    if_closed,
+                };
+                self.post(&portal, &bot, post, patience).await
             }
         }
     }
 
-    /// At most once: the intent is durable before the call leaves, the outcome after.
-    async fn answer_event(
+    /// The command of an event, and the bot that was called.
+    async fn called(
         &self,
-        answer: Answer,
+        portal: &PortalId,
+        code: Option<&BotCode>,
         seq: u64,
-        patience: &Patience,
-    ) -> Result<Answered, Error> {
+    ) -> Result<(Identity, CommandRef, DialogId), Error> {
         let stored = self.0.store.find(seq).await?.filter(|stored| {
-            stored.portal == answer.portal
-                && answer.bot.as_ref().is_none_or(|code| *code == stored.code)
+            stored.portal == *portal && code.is_none_or(|code| *code == stored.code)
         });
         let stored = stored.ok_or(Error::UnknownEvent)?;
         let Item::Event(event) = stored.entry.item else {
             return Err(Error::UnknownEvent);
         };
-        let (Some(command), Some(dialog)) = (event.command, event.dialog) else {
-            return Err(Error::NotACommand);
-        };
-        let bot = self.identity(&stored.portal, &stored.code)?;
+        let command = event.command.ok_or(Error::NotACommand)?;
+        if command.command_id == 0 || command.message_id == 0 {
+            return Err(Error::Unanswerable);
+        }
+        let dialog = event.dialog.ok_or(Error::Unanswerable)?;
+        Ok((self.identity(portal, &stored.code)?, command, dialog))
+    }
+
+    /// At most once: the intent is durable before the call leaves, the outcome after.
+    async fn post_once(
+        &self,
+        portal: &PortalId,
+        seq: u64,
+        bot: &Identity,
+        post: Post,
+        patience: &Patience,
+    ) -> Result<Answered, Error> {
         let _turn = self.0.answers.of(seq).await;
         match self.0.store.begin_answer(seq).await? {
             AnswerBegun::New => {}
             AnswerBegun::Answered => return Ok(Answered::Already),
             AnswerBegun::Unknown => return Err(Error::AnswerUnknown),
         }
-        let ids = (command.command_id, command.message_id);
-        let outcome = self
-            .post(
-                &stored.portal,
-                &bot,
-                ids.0,
-                ids.1,
-                dialog,
-                answer.content,
-                answer.if_closed,
-                patience,
-            )
-            .await;
+        let outcome = self.post(portal, bot, post, patience).await;
         match &outcome {
-            Ok(_) => self.0.store.finish_answer(seq).await?,
+            // It was posted. Should this write fail, whoever repeats is told that nobody knows.
+            Ok(_) => {
+                if let Err(error) = self.0.store.finish_answer(seq).await {
+                    error!(event.seq = seq, error = %Chain(&error), "answer was posted but cannot be recorded");
+                }
+            }
             Err(error) if error.executed() == Executed::No => {
-                self.0.store.release_answer(seq).await?
+                self.0.store.release_answer(seq).await?;
             }
             // The intent stays, and says to whoever asks again that nobody knows.
             Err(_) => {}
@@ -150,39 +181,33 @@ impl Bots {
         outcome
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the ids of a command belong together only here"
-    )]
     async fn post(
         &self,
         portal: &PortalId,
         bot: &Identity,
-        command_id: i64,
-        message_id: i64,
-        dialog: DialogId,
-        content: Content,
-        if_closed: IfClosed,
+        post: Post,
         patience: &Patience,
     ) -> Result<Answered, Error> {
         let portal = self.portal(portal)?;
+        let window = || {
+            let (dialog, message_id) = (&post.dialog, post.message_id);
+            let window = self.window();
+            window.state(portal.id(), bot.bot_id, dialog, message_id, portal.now())
+        };
+        // Asked twice: now, so that what cannot be posted costs nothing, and when it leaves.
+        if post.if_closed == IfClosed::Refuse && window() == State::Closed {
+            return Err(Error::WindowClosed(post.dialog));
+        }
         let permit = portal.permit(Method::CommandAnswer, patience).await?;
-        let window =
-            self.window()
-                .state(portal.id(), bot.bot_id, &dialog, message_id, portal.now());
-        let outcome = match (window, if_closed) {
+        let outcome = match (window(), post.if_closed) {
             (State::Open, _) => Answered::Posted,
             (State::Unknown, _) => Answered::WindowUnknown,
-            (State::Closed, IfClosed::Refuse) => {
-                return Err(Error::WindowClosed {
-                    dialog: dialog.to_string(),
-                });
-            }
+            (State::Closed, IfClosed::Refuse) => return Err(Error::WindowClosed(post.dialog)),
             (State::Closed, IfClosed::SendMessage) => {
                 let call = bot
                     .call(Method::MessageSend)
-                    .with("dialogId", dialog.as_str())
-                    .with("fields", content.fields());
+                    .with("dialogId", post.dialog.as_str())
+                    .with("fields", post.content.fields());
                 let reply = permit.send(call).await?;
                 // It was taken, whatever else the answer says.
                 let id = answer::sent(&reply.result).ok().and_then(|sent| sent.id);
@@ -191,10 +216,10 @@ impl Bots {
         };
         let call = bot
             .call(Method::CommandAnswer)
-            .with("commandId", command_id)
-            .with("messageId", message_id)
-            .with("dialogId", dialog.as_str())
-            .with("fields", content.fields());
+            .with("commandId", post.command_id)
+            .with("messageId", post.message_id)
+            .with("dialogId", post.dialog.as_str())
+            .with("fields", post.content.fields());
         let reply = permit.send(call).await?;
         done(portal, Method::CommandAnswer, &reply)?;
         Ok(outcome)

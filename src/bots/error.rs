@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Name;
 use crate::{
     fault::{Executed, Fault, Kind, Origin, Reason, Violation},
-    ids::{BotCode, PortalId},
+    ids::{BotCode, DialogId, PortalId},
     portal, store,
 };
 
@@ -27,14 +27,16 @@ pub enum Error {
     /// The event is of a kind that cannot be answered.
     #[error("event is not a slash command")]
     NotACommand,
+    /// The portal left out the ids that an answer needs.
+    #[error(
+        "the portal did not tell which message the command belongs to, so it cannot be answered"
+    )]
+    Unanswerable,
     /// Bitrix24 would take the answer and post nothing.
     #[error(
-        "10 minutes passed since the last command of this bot in dialog `{dialog}`: Bitrix24 would not post the answer"
+        "10 minutes passed since the last command of this bot in dialog `{0}`: Bitrix24 would not post the answer"
     )]
-    WindowClosed {
-        /// The dialog.
-        dialog: String,
-    },
+    WindowClosed(DialogId),
     /// An earlier answer may have been posted.
     #[error("an earlier answer to this event may have been posted")]
     AnswerUnknown,
@@ -85,7 +87,8 @@ impl Fault for Error {
             | Self::UnknownCommand { .. } => Kind::Missing,
             Self::NotYours(_) | Self::CodeTaken(_) => Kind::Exists,
             Self::NotACommand => Kind::Invalid,
-            Self::WindowClosed { .. }
+            Self::Unanswerable
+            | Self::WindowClosed(_)
             | Self::AnswerUnknown
             | Self::RenameNotApplied { .. }
             | Self::IncompleteProperties(_) => Kind::Unready,
@@ -101,7 +104,8 @@ impl Fault for Error {
             Self::UnknownEvent => Reason::UnknownEvent,
             Self::NotYours(_) => Reason::BotOwnedByAnotherCaller,
             Self::NotACommand => Reason::InvalidRequest,
-            Self::WindowClosed { .. } => Reason::AnswerWindowClosed,
+            Self::Unanswerable => Reason::PortalRefused,
+            Self::WindowClosed(_) => Reason::AnswerWindowClosed,
             Self::AnswerUnknown => Reason::AnswerOutcomeUnknown,
             Self::RenameNotApplied { .. } => Reason::RenameNotApplied,
             Self::IncompleteProperties(_) => Reason::IncompleteProperties,
@@ -114,7 +118,9 @@ impl Fault for Error {
 
     fn origin(&self) -> Origin {
         match self {
-            Self::RenameNotApplied { .. } | Self::CodeTaken(_) => Origin::Portal,
+            Self::Unanswerable | Self::RenameNotApplied { .. } | Self::CodeTaken(_) => {
+                Origin::Portal
+            }
             Self::AnswerUnknown => Origin::Gateway,
             Self::Portal(error) => error.origin(),
             Self::Store(error) => error.origin(),

@@ -4,6 +4,7 @@
 //! whose token is lost is lost itself. So we look first, derive the token anew where the store does
 //! not know it, and tell what differs.
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -49,8 +50,19 @@ pub struct Registration {
 pub struct Adoption {
     /// Its token.
     pub token: SecretString,
-    /// Which of its waiting events are somebody else's.
-    pub skip: Skip,
+    /// Which of its waiting events are ours.
+    pub start: AdoptionStart,
+}
+
+/// Where the events of an adopted bot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdoptionStart {
+    /// With what happens from now on.
+    Now,
+    /// Behind this number of the portal.
+    After(i64),
+    /// With everything the portal still holds.
+    EverythingHeld,
 }
 
 /// What to do with something that exists already.
@@ -100,6 +112,15 @@ enum Look {
     Absent,
     Ours(Box<Told>),
     Foreign,
+    /// The portal refused in words we do not know.
+    Unclear,
+}
+
+/// What was found with the token that fits best.
+enum Found {
+    Nothing,
+    Unclear,
+    Bot(Box<Told>),
 }
 
 impl Bots {
@@ -120,10 +141,11 @@ impl Bots {
         if known.as_ref().is_some_and(|bot| bot.owner != wish.owner) {
             return Err(Error::NotYours(wish.code));
         }
-        let (record, told) = self.locate(&portal, &wish, known, patience).await?;
-        match told {
-            Some(told) => self.reuse(&portal, wish, record, told, patience).await,
-            None => self.create(&portal, wish, record, patience).await,
+        let (record, found) = self.locate(&portal, &wish, known, patience).await?;
+        match found {
+            Found::Bot(told) => self.reuse(&portal, wish, record, *told, patience).await,
+            Found::Nothing => self.create(&portal, wish, record, true, patience).await,
+            Found::Unclear => self.create(&portal, wish, record, false, patience).await,
         }
     }
 
@@ -134,7 +156,7 @@ impl Bots {
         wish: &Registration,
         known: Option<store::Bot>,
         patience: &Patience,
-    ) -> Result<(store::Bot, Option<Told>), Error> {
+    ) -> Result<(store::Bot, Found), Error> {
         let derive = |generation| {
             self.0
                 .store
@@ -159,14 +181,20 @@ impl Bots {
         });
         if let Some(adoption) = &wish.adopt {
             record.token = adoption.token.clone();
-            record.skip = adoption.skip;
+            record.skip = match adoption.start {
+                // Events are dated to the second: better one too many than one lost.
+                AdoptionStart::Now => Skip::Before(whole_second(portal.now())),
+                AdoptionStart::After(handled) => Skip::UpTo(handled),
+                AdoptionStart::EverythingHeld => Skip::Nothing,
+            };
         }
         match self
             .look(portal, &wish.code, &record.token, patience)
             .await?
         {
-            Look::Absent => return Ok((record, None)),
-            Look::Ours(told) => return Ok((record, Some(*told))),
+            Look::Absent => return Ok((record, Found::Nothing)),
+            Look::Unclear => return Ok((record, Found::Unclear)),
+            Look::Ours(told) => return Ok((record, Found::Bot(told))),
             Look::Foreign if wish.adopt.is_some() => {
                 return Err(Error::CodeTaken(wish.code.clone()));
             }
@@ -181,7 +209,7 @@ impl Bots {
                     generation,
                     ..record
                 };
-                return Ok((record, Some(*told)));
+                return Ok((record, Found::Bot(told)));
             }
         }
         Err(Error::CodeTaken(wish.code.clone()))
@@ -209,6 +237,8 @@ impl Bots {
             }
             Err(error) if matches!(error.cause(), Cause::BotMissing) => Ok(Look::Absent),
             Err(error) if matches!(error.cause(), Cause::BotToken) => Ok(Look::Foreign),
+            // Some codes say nothing. Registering tells more, and a repeat of it is harmless.
+            Err(error) if matches!(error.cause(), Cause::Refused) => Ok(Look::Unclear),
             Err(error) => Err(error.into()),
         }
     }
@@ -218,15 +248,21 @@ impl Bots {
         portal: &Portal,
         wish: Registration,
         record: store::Bot,
+        absent: bool,
         patience: &Patience,
     ) -> Result<Registered, Error> {
+        let known_id = record.bot_id;
         let pending = store::Bot {
             bot_id: None,
             state: BotState::Pending,
             commands: Value::Null,
-            ..record
+            ..record.clone()
         };
-        self.keep(pending.clone()).await?;
+        // A bot that was active may still be there if the portal did not say otherwise: it goes on
+        // being fetched, and its token is in the store already.
+        if absent || known_id.is_none() {
+            self.keep(pending.clone()).await?;
+        }
         let mut fields = Map::new();
         set(&mut fields, "code", Some(wish.code.as_str()));
         set(
@@ -245,10 +281,14 @@ impl Bots {
             .as_bot(pending.token.clone());
         let reply = portal.call(call, patience).await?;
         let told = told(portal, Method::BotRegister, &reply)?;
+        if known_id == Some(told.bot.id) {
+            return self.reuse(portal, wish, record, told, patience).await;
+        }
         let mut memory = Memory::of_new();
         memory.wrote(&wish.properties);
         self.keep(store::Bot {
             bot_id: Some(told.bot.id),
+            event_mode: mode(&told.bot),
             properties: Value::Object(memory.0),
             state: BotState::Active,
             ..pending
@@ -288,6 +328,7 @@ impl Bots {
         // bot is known.
         let mut record = store::Bot {
             bot_id: Some(told.bot.id),
+            event_mode: mode(&told.bot),
             properties: Value::Object(memory.0.clone()),
             commands: if same_bot {
                 record.commands.clone()
@@ -330,6 +371,7 @@ impl Bots {
             .await?;
         memory.wrote(&properties);
         record.properties = Value::Object(memory.0.clone());
+        record.event_mode = mode(&told.bot);
         self.keep(record).await?;
         let unapplied = differ(&told, &memory);
         Ok(Registered {
@@ -378,6 +420,18 @@ impl Bots {
         let reply = portal.call(bot.call(Method::BotGet), patience).await?;
         let told = told(portal, Method::BotGet, &reply)?;
         Ok((told.bot, told.user))
+    }
+}
+
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// How the portal delivers events of a bot; what it does not say is the default.
+fn mode(bot: &Bot) -> EventMode {
+    match bot.event_mode.as_deref() {
+        Some("webhook") => EventMode::Webhook,
+        _ => EventMode::Fetch,
     }
 }
 

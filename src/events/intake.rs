@@ -129,17 +129,13 @@ impl Intake {
                 message,
                 user,
                 ..
-            } => {
-                // Without these ids nobody could answer.
-                let command_id = command.id.ok_or("the command has no id")?;
-                let message_id = message.as_ref().ok_or("the command has no message")?.id;
-                Some(CommandRef {
-                    command_id,
-                    message_id,
-                    user_id: user.as_ref().map_or(0, |user| user.id),
-                    typed: command.context.as_deref() == Some("textarea"),
-                })
-            }
+            } => Some(CommandRef {
+                // Without its ids a command can be seen, but not answered.
+                command_id: command.id.unwrap_or_default(),
+                message_id: message.as_ref().map_or(0, |message| message.id),
+                user_id: user.as_ref().map_or(0, |user| user.id),
+                typed: command.context.as_deref() == Some("textarea"),
+            }),
             _ => None,
         };
         let seen = command.zip(dialog.clone()).map(|(command, dialog)| Seen {
@@ -188,19 +184,23 @@ impl Intake {
     }
 }
 
-/// Where an event happened.
-fn dialog(body: &Body) -> Option<&str> {
-    match body {
+/// Where an event happened. A chat that is reduced to its id is named by that: whether it is a
+/// private dialog is not told, and Bitrix24 goes by the message anyway (C18.5).
+fn dialog(body: &Body) -> Option<String> {
+    let (chat, message) = match body {
         Body::JoinChat { dialog_id, .. } | Body::ContextGet { dialog_id, .. } => {
-            dialog_id.as_deref()
+            return dialog_id.clone();
         }
-        Body::MessageAdd { chat, .. }
-        | Body::MessageUpdate { chat, .. }
-        | Body::MessageDelete { chat, .. }
-        | Body::CommandAdd { chat, .. }
-        | Body::ReactionChange { chat, .. } => chat.as_ref()?.dialog_id.as_deref(),
-        Body::Delete | Body::Other(_) => None,
-    }
+        Body::MessageAdd { chat, message, .. }
+        | Body::MessageUpdate { chat, message, .. }
+        | Body::CommandAdd { chat, message, .. }
+        | Body::ReactionChange { chat, message, .. } => (chat, message.as_ref()),
+        Body::MessageDelete { chat, .. } => (chat, None),
+        Body::Delete | Body::Other(_) => return None,
+    };
+    let named = chat.as_ref().and_then(|chat| chat.dialog_id.clone());
+    let id = || chat.as_ref().map(|chat| chat.id).or(message?.chat_id);
+    named.or_else(|| id().map(|id| format!("chat{id}")))
 }
 
 enum Read {

@@ -15,7 +15,7 @@ use tracing::{debug, error, warn};
 use super::{Config, intake::Intake};
 use crate::{
     bots::Bots,
-    fault::Fault as _,
+    fault::{Chain, Fault as _},
     ids::BotCode,
     portal::{
         self, Cause, Patience, Portal,
@@ -160,7 +160,8 @@ impl Poller {
                     Failure::Store(_) => Duration::ZERO,
                 };
                 pace.due = now + doubled.max(asked).min(MAX_PAUSE);
-                self.report(bot, failure).await;
+                let failures = pace.failures;
+                self.report(bot, failures, failure).await;
             }
         }
     }
@@ -192,22 +193,35 @@ impl Poller {
         Ok(Progress { news, more })
     }
 
-    async fn report(&self, bot: &store::Bot, failure: Failure) {
+    async fn report(&self, bot: &store::Bot, failures: u32, failure: Failure) {
         let state = match &failure {
             Failure::Portal(error) => match error.cause() {
                 Cause::BotMissing => BotState::Gone,
                 Cause::BotToken => BotState::Foreign,
-                // The portal handle logged it.
-                _ => return,
+                _ => {
+                    // An outage of hours is not to fill the log: the 1st, 2nd, 4th, 8th ... time.
+                    if failures.is_power_of_two() {
+                        warn!(
+                            portal.id = %bot.portal,
+                            bot.code = %bot.code,
+                            failures,
+                            reason = error.reason().as_str(),
+                            portal.code = error.portal_code(),
+                            error = %Chain(error),
+                            "events cannot be fetched"
+                        );
+                    }
+                    return;
+                }
             },
             Failure::Store(error) => {
-                error!(portal.id = %bot.portal, bot.code = %bot.code, error = %crate::fault::Chain(error), "events cannot be stored, the portal keeps them");
+                error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(error), "events cannot be stored, the portal keeps them");
                 return;
             }
         };
         warn!(portal.id = %bot.portal, bot.code = %bot.code, ?state, "bot leaves the rotation until it is registered again");
         if let Err(error) = self.bots.mark(&bot.portal, &bot.code, state).await {
-            error!(portal.id = %bot.portal, bot.code = %bot.code, error = %crate::fault::Chain(&error), "state of the bot cannot be stored");
+            error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(&error), "state of the bot cannot be stored");
         }
     }
 }

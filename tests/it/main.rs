@@ -3,7 +3,20 @@
 //! Gateway, portal and client share one runtime with a paused clock: ten minutes of portal time pass
 //! in milliseconds, and nothing waits for luck.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod scene;
 
-mod answers;
 mod story;
+
+mod answers;
+mod commands;
+mod quirks;
+mod registration;
+mod restart;
+mod secrets;
+mod streams;

@@ -8,12 +8,13 @@ use bitrix24_gateway::{
     config::{Config, Flags, Sources},
     fault::Reason,
     lifecycle::Lifecycle,
+    portal::transport::{self, Body, SecretUrl, Transport},
     proto::v1::{
-        self as pb, bot_service_client::BotServiceClient, server_service_client::ServerServiceClient,
-        subscribe_command_events_response::Item,
+        self as pb, bot_service_client::BotServiceClient,
+        server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
 };
-use bitrix24_sim::{Chat, Portal, PortalConfig, Quirks, Sim, UserConfig};
+use bitrix24_sim::{Chat, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -64,7 +65,11 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
         let mut all = vec![("webhook_url", portal.webhook_url())];
-        all.extend(settings.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        all.extend(
+            settings
+                .iter()
+                .map(|(key, value)| (*key, (*value).to_owned())),
+        );
         let gateway = Gateway::start(&sim, folder.path(), &all).await;
         Self {
             bots: BotServiceClient::new(gateway.channel.clone()),
@@ -88,7 +93,11 @@ impl Scene {
     pub(crate) async fn stop(&mut self) {
         self.gateway.life.begin_stop();
         let task = &mut self.gateway.task;
-        timeout(PATIENCE, task).await.expect("the gateway stops in time").unwrap().unwrap();
+        timeout(PATIENCE, task)
+            .await
+            .expect("the gateway stops in time")
+            .unwrap()
+            .unwrap();
     }
 
     pub(crate) async fn start_again(&mut self) {
@@ -108,22 +117,93 @@ impl Scene {
         self.folder.path()
     }
 
+    /// Changes a setting from the next start on.
+    pub(crate) fn set(&mut self, key: &'static str, value: String) {
+        self.settings.push((key, value));
+    }
+
+    /// Trusts the portal of another scene as well, from the next start on.
+    pub(crate) fn trust(&mut self, other: &Self) {
+        let both = format!("{}{}", self.sim.ca_pem(), other.sim.ca_pem());
+        std::fs::write(self.folder.path().join("ca.pem"), both).unwrap();
+    }
+
+    /// The portal's next answer to a method.
+    pub(crate) fn answer_next(&self, method: &str, body: &serde_json::Value) {
+        let json = [("content-type", "application/json")];
+        self.portal
+            .faults()
+            .on(method, Fault::raw(200, &json, body.to_string()));
+    }
+
+    /// Calls the portal as another program would.
+    pub(crate) async fn call_elsewhere(
+        &self,
+        method: &str,
+        params: &serde_json::Value,
+    ) -> serde_json::Value {
+        let transport = Transport::new(&transport::Config {
+            extra_roots: Some(self.sim.ca_pem().into()),
+            ..transport::Config::default()
+        });
+        let url: SecretUrl = self.portal.webhook_url().parse().unwrap();
+        let body = Body::Json(params.to_string().into());
+        let answer = transport
+            .unwrap()
+            .post(&url.method(method), body)
+            .await
+            .unwrap();
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    pub(crate) async fn make_bot_elsewhere(&self, code: &str, token: &str) -> i64 {
+        let fields =
+            serde_json::json!({"code": code, "botToken": token, "properties": {"name": "Helper"}});
+        let answer = self
+            .call_elsewhere(
+                "imbot.v2.Bot.register",
+                &serde_json::json!({"fields": fields}),
+            )
+            .await;
+        answer["result"]["bot"]["id"].as_i64().unwrap()
+    }
+
+    pub(crate) async fn make_command_elsewhere(&self, bot_id: i64, token: &str, command: &str) {
+        let fields = serde_json::json!({"command": command, "title": {"en": "Help"}});
+        let params = serde_json::json!({"botId": bot_id, "botToken": token, "fields": fields});
+        let answer = self
+            .call_elsewhere("imbot.v2.Command.register", &params)
+            .await;
+        assert!(answer["result"]["command"]["id"].is_i64(), "{answer}");
+    }
+
     /// The bot `helper` with the command `/help`, in the chat. Its Bitrix24 id.
     pub(crate) async fn helper(&mut self) -> i64 {
         let registered = self.bots.register_bot(helper()).await.unwrap().into_inner();
         self.bots.register_command(help()).await.unwrap();
         let id = registered.bot.unwrap().id;
-        self.portal.add_bot_to_chat(id, self.chat.id, self.anna).unwrap();
+        self.portal
+            .add_bot_to_chat(id, self.chat.id, self.anna)
+            .unwrap();
         id
     }
 
     /// Anna types in the chat.
     pub(crate) fn anna_types(&self, text: &str) -> i64 {
-        self.portal.user(self.anna).types(&self.chat.dialog_id(), text).unwrap()
+        self.portal
+            .user(self.anna)
+            .types(&self.chat.dialog_id(), text)
+            .unwrap()
     }
 
     pub(crate) async fn subscribe(&mut self, request: pb::SubscribeCommandEventsRequest) -> Stream {
-        Stream(self.bots.subscribe_command_events(request).await.unwrap().into_inner())
+        Stream(
+            self.bots
+                .subscribe_command_events(request)
+                .await
+                .unwrap()
+                .into_inner(),
+        )
     }
 
     /// Texts in the chat, oldest first.
@@ -136,7 +216,9 @@ impl Scene {
     pub(crate) fn calls(&self) -> Vec<String> {
         let requests = self.portal.journal().requests().into_iter();
         let methods = requests.map(|request| request.method);
-        methods.filter(|method| method != "imbot.v2.Event.get").collect()
+        methods
+            .filter(|method| method != "imbot.v2.Event.get")
+            .collect()
     }
 }
 
@@ -161,7 +243,11 @@ impl Gateway {
         let life = app.lifecycle().clone();
         let task = tokio::spawn(app.run());
         let channel = Channel::from_shared(address).unwrap().connect_lazy();
-        Self { life, task, channel }
+        Self {
+            life,
+            task,
+            channel,
+        }
     }
 }
 
@@ -171,7 +257,9 @@ pub(crate) struct Stream(pub(crate) Streaming<pb::SubscribeCommandEventsResponse
 impl Stream {
     /// The next item of any kind with its cursor, or how the stream ended.
     pub(crate) async fn next(&mut self) -> Result<(String, Item), Status> {
-        let next = timeout(PATIENCE, self.0.message()).await.expect("the stream goes on");
+        let next = timeout(PATIENCE, self.0.message())
+            .await
+            .expect("the stream goes on");
         let response = next?.expect("streams never end with OK");
         Ok((response.cursor, response.item.expect("an item")))
     }
@@ -227,21 +315,30 @@ pub(crate) fn help() -> pb::RegisterCommandRequest {
 /// An answer to an event.
 pub(crate) fn answer(event: &pb::Event, text: &str) -> pb::AnswerCommandRequest {
     pb::AnswerCommandRequest {
-        target: Some(pb::answer_command_request::Target::EventId(event.event_id.clone())),
+        target: Some(pb::answer_command_request::Target::EventId(
+            event.event_id.clone(),
+        )),
         content: Some(content(text)),
         ..pb::AnswerCommandRequest::default()
     }
 }
 
 /// An answer by raw ids.
-pub(crate) fn raw_answer(command_id: i64, message_id: i64, dialog_id: &str, text: &str) -> pb::AnswerCommandRequest {
+pub(crate) fn raw_answer(
+    command_id: i64,
+    message_id: i64,
+    dialog_id: &str,
+    text: &str,
+) -> pb::AnswerCommandRequest {
     pb::AnswerCommandRequest {
         bot_code: "helper".to_owned(),
-        target: Some(pb::answer_command_request::Target::Invocation(pb::CommandInvocation {
-            command_id,
-            message_id,
-            dialog_id: dialog_id.to_owned(),
-        })),
+        target: Some(pb::answer_command_request::Target::Invocation(
+            pb::CommandInvocation {
+                command_id,
+                message_id,
+                dialog_id: dialog_id.to_owned(),
+            },
+        )),
         content: Some(content(text)),
         ..pb::AnswerCommandRequest::default()
     }
@@ -263,9 +360,17 @@ pub(crate) struct Told {
 }
 
 pub(crate) fn told(status: &Status) -> Told {
-    let info = status.get_details_error_info().expect("every failure carries an ErrorInfo");
+    let info = status
+        .get_details_error_info()
+        .expect("every failure carries an ErrorInfo");
     assert_eq!(info.domain, "gateway.bitrix24");
-    assert!(Reason::ALL.iter().any(|reason| reason.as_str() == info.reason), "{}", info.reason);
+    assert!(
+        Reason::ALL
+            .iter()
+            .any(|reason| reason.as_str() == info.reason),
+        "{}",
+        info.reason
+    );
     Told {
         code: status.code(),
         reason: info.reason,
@@ -283,8 +388,14 @@ pub(crate) fn failure(code: Code, reason: &str, executed: &str) -> Told {
 
 /// The fields that a refused request names.
 pub(crate) fn broken_fields(status: &Status) -> Vec<String> {
-    let violations = status.get_details_bad_request().map(|request| request.field_violations);
-    violations.unwrap_or_default().into_iter().map(|violation| violation.field).collect()
+    let violations = status
+        .get_details_bad_request()
+        .map(|request| request.field_violations);
+    violations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }
 
 /// Waits until something is so.
@@ -294,5 +405,8 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    assert!(timeout(PATIENCE, waiting).await.is_ok(), "it never came about that {what}");
+    assert!(
+        timeout(PATIENCE, waiting).await.is_ok(),
+        "it never came about that {what}"
+    );
 }

@@ -15,12 +15,10 @@ pub(in crate::grpc) fn answer(
     log: LogId,
     request: pb::AnswerCommandRequest,
 ) -> Result<Answer, Refusal> {
+    use answer_command_request::Target as Wished;
     let mut check = Check::default();
-    let by_event = matches!(
-        request.target,
-        Some(answer_command_request::Target::EventId(_))
-    );
-    let bot = if request.bot_code.is_empty() && by_event {
+    let by_ids = matches!(request.target, Some(Wished::Invocation(_)));
+    let bot = if request.bot_code.is_empty() && !by_ids {
         None
     } else {
         check.parsed("bot_code", &request.bot_code)
@@ -32,21 +30,25 @@ pub(in crate::grpc) fn answer(
             check.broken("event_id", "either `event_id` or `invocation` is needed");
             None
         }
-        Some(answer_command_request::Target::EventId(text)) => {
-            check.parsed("event_id", &text).map(|EventId(cursor)| {
+        Some(Wished::EventId(text)) => {
+            let event: Option<EventId> = check.parsed("event_id", &text);
+            event.map(|EventId(cursor)| {
                 foreign = cursor.log != log;
                 Target::Event(cursor.seq)
             })
         }
-        Some(answer_command_request::Target::Invocation(ids)) => {
+        Some(Wished::Invocation(ids)) => {
             check.id("invocation.command_id", ids.command_id);
             check.id("invocation.message_id", ids.message_id);
             let dialog = check.parsed("invocation.dialog_id", &ids.dialog_id);
-            dialog.map(|dialog| Target::Command {
-                command_id: ids.command_id,
-                message_id: ids.message_id,
-                dialog,
-            })
+            bot.clone()
+                .zip(dialog)
+                .map(|(code, dialog)| Target::Command {
+                    code,
+                    command_id: ids.command_id,
+                    message_id: ids.message_id,
+                    dialog,
+                })
         }
     };
     let if_closed = match check.known("if_window_closed", request.if_window_closed) {

@@ -1,19 +1,18 @@
 //! Bots: wishes inwards, outcomes outwards.
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{check::Check, entity};
 use crate::{
     bots::{
-        Adoption, IfExists, Name, Outcome, Properties, Registered, Registration, Settings, Updated,
-        wish::Color,
+        Adoption, AdoptionStart, IfExists, Name, Outcome, Properties, Registered, Registration,
+        Settings, Updated, wish::Color,
     },
     grpc::status::Refusal,
     ids::{BotCode, PortalId},
     portal::{Portals, wire},
     proto::v1 as pb,
-    store::{self, BotState, EventMode, Skip},
+    store::{self, BotState, EventMode},
 };
 
 /// Longest names and positions.
@@ -79,7 +78,8 @@ pub(in crate::grpc) fn registration(
         is_reactions_enabled: request.is_reactions_enabled,
         is_support_openline: request.is_support_openline,
         background: background(&mut check, request.background),
-        event_mode: event_mode(&mut check, request.event_mode),
+        // A bot that delivers elsewhere differs from what is wished, whether or not the wish says it.
+        event_mode: Some(event_mode(&mut check, request.event_mode).unwrap_or(EventMode::Fetch)),
     };
     let code = check.done(code)?;
     Ok(Registration {
@@ -234,14 +234,12 @@ fn adoption(check: &mut Check, adopt: pb::BotAdoption) -> Adoption {
     if adopt.after_portal_event_id < 0 {
         check.broken("adopt.after_portal_event_id", "must not be negative");
     }
-    let skip = match check.known("adopt.start", adopt.start) {
-        None | Some(pb::AdoptionStart::Unspecified | pb::AdoptionStart::Now) => {
-            Skip::Before(Timestamp::MAX)
-        }
-        Some(pb::AdoptionStart::AfterEvent) => Skip::UpTo(adopt.after_portal_event_id),
-        Some(pb::AdoptionStart::EverythingHeld) => Skip::Nothing,
+    let start = match check.known("adopt.start", adopt.start) {
+        None | Some(pb::AdoptionStart::Unspecified | pb::AdoptionStart::Now) => AdoptionStart::Now,
+        Some(pb::AdoptionStart::AfterEvent) => AdoptionStart::After(adopt.after_portal_event_id),
+        Some(pb::AdoptionStart::EverythingHeld) => AdoptionStart::EverythingHeld,
     };
-    if adopt.after_portal_event_id != 0 && !matches!(skip, Skip::UpTo(_)) {
+    if adopt.after_portal_event_id != 0 && !matches!(start, AdoptionStart::After(_)) {
         check.broken(
             "adopt.after_portal_event_id",
             "is of use only with ADOPTION_START_AFTER_EVENT",
@@ -249,7 +247,7 @@ fn adoption(check: &mut Check, adopt: pb::BotAdoption) -> Adoption {
     }
     Adoption {
         token: SecretString::from(adopt.bot_token),
-        skip,
+        start,
     }
 }
 
