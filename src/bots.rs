@@ -10,6 +10,7 @@ mod commands;
 mod directory;
 mod error;
 mod execute;
+mod locate;
 mod register;
 mod turns;
 mod update;

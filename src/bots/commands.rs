@@ -3,53 +3,19 @@
 //! Bitrix24 tells titles and hints only in the portal's own language. So what we wrote is remembered,
 //! and a wish is compared with that; where we do not remember, with the little that is told.
 
-use std::collections::BTreeMap;
+mod memory;
+mod wish;
 
-use serde_json::{Map, Value, json};
-
-use super::{Bots, Error, IfExists, Name, Outcome, directory::Identity, execute::done, wish::set};
+use super::{Bots, Error, IfExists, Name, Outcome, directory::Identity, execute::done};
 use crate::{
-    ids::{CommandName, Language},
+    ids::CommandName,
     portal::{
         self, Cause, Patience, Portal,
         wire::{Command, Method, Reply, answer},
     },
-    store,
 };
 
-/// A wish for a command.
-#[derive(Debug, Clone)]
-pub struct CommandWish {
-    /// Its name.
-    pub command: CommandName,
-    /// Titles.
-    pub title: BTreeMap<Language, String>,
-    /// Hints.
-    pub params: BTreeMap<Language, String>,
-    /// Works everywhere.
-    pub common: Option<bool>,
-    /// Not shown.
-    pub hidden: Option<bool>,
-    /// For external users as well.
-    pub extranet_support: Option<bool>,
-}
-
-/// A change of a command.
-#[derive(Debug, Clone)]
-pub struct CommandChange {
-    /// A new name.
-    pub rename: Option<CommandName>,
-    /// Titles to set, or with `None` to remove.
-    pub title: BTreeMap<Language, Option<String>>,
-    /// Hints to set.
-    pub params: BTreeMap<Language, String>,
-    /// Works everywhere.
-    pub common: Option<bool>,
-    /// Not shown.
-    pub hidden: Option<bool>,
-    /// For external users as well.
-    pub extranet_support: Option<bool>,
-}
+pub use wish::{CommandChange, CommandWish};
 
 /// Which command is meant.
 #[derive(Debug, Clone)]
@@ -253,196 +219,6 @@ impl Bots {
                 .into()
         })
     }
-
-    fn remembered(&self, name: &Name, command_id: i64) -> Option<Wrote> {
-        let known = self.known();
-        let stored = known.get(name)?.commands.get(command_id.to_string())?;
-        let texts = |key: &str| {
-            let texts = stored.get(key).and_then(Value::as_object)?;
-            let pair = |(language, text): (&String, &Value)| {
-                Some((
-                    language.parse::<Language>().ok()?,
-                    text.as_str()?.to_owned(),
-                ))
-            };
-            texts.iter().map(pair).collect::<Option<BTreeMap<_, _>>>()
-        };
-        Some(Wrote {
-            title: texts("title")?,
-            params: texts("params")?,
-        })
-    }
-
-    async fn remember(
-        &self,
-        name: &Name,
-        command_id: i64,
-        title: &BTreeMap<Language, Option<String>>,
-        params: &BTreeMap<Language, String>,
-    ) -> Result<(), Error> {
-        let mut wrote = self.remembered(name, command_id).unwrap_or_default();
-        for (language, text) in title {
-            match text {
-                Some(text) => wrote.title.insert(*language, text.clone()),
-                None => {
-                    wrote.params.remove(language);
-                    wrote.title.remove(language)
-                }
-            };
-        }
-        wrote.params.extend(
-            params
-                .iter()
-                .map(|(language, text)| (*language, text.clone())),
-        );
-        let entry =
-            json!({ "title": by_language(wrote.title), "params": by_language(wrote.params) });
-        self.edit_memory(name, |commands| {
-            commands.insert(command_id.to_string(), entry);
-        })
-        .await
-    }
-
-    async fn forget_command(&self, name: &Name, command_id: i64) -> Result<(), Error> {
-        self.edit_memory(name, |commands| {
-            commands.remove(&command_id.to_string());
-        })
-        .await
-    }
-
-    async fn edit_memory(
-        &self,
-        name: &Name,
-        edit: impl FnOnce(&mut Map<String, Value>),
-    ) -> Result<(), Error> {
-        let known = self.known().get(name).cloned();
-        let Some(bot) = known else {
-            return Ok(());
-        };
-        let mut commands = bot.commands.as_object().cloned().unwrap_or_default();
-        edit(&mut commands);
-        let commands = Value::Object(commands);
-        self.keep(store::Bot { commands, ..bot }).await
-    }
-}
-
-/// What we wrote of a command.
-#[derive(Debug, Default)]
-struct Wrote {
-    title: BTreeMap<Language, String>,
-    params: BTreeMap<Language, String>,
-}
-
-impl CommandWish {
-    fn titles(&self) -> BTreeMap<Language, Option<String>> {
-        self.title
-            .iter()
-            .map(|(language, text)| (*language, Some(text.clone())))
-            .collect()
-    }
-
-    fn fields(&self) -> Value {
-        let mut fields = Map::new();
-        set(&mut fields, "command", Some(self.command.as_str()));
-        if !self.title.is_empty() {
-            set(&mut fields, "title", Some(by_language(self.title.clone())));
-        }
-        if !self.params.is_empty() {
-            set(
-                &mut fields,
-                "params",
-                Some(by_language(self.params.clone())),
-            );
-        }
-        set(&mut fields, "common", self.common);
-        set(&mut fields, "hidden", self.hidden);
-        set(&mut fields, "extranetSupport", self.extranet_support);
-        Value::Object(fields)
-    }
-
-    /// Paths of the wished fields that a command does not have.
-    fn differences(&self, command: &Command, memory: Option<&Wrote>) -> Vec<&'static str> {
-        let mut paths = Vec::new();
-        let mut note = |path, differs| {
-            if differs {
-                paths.push(path);
-            }
-        };
-        // Without memory only the portal's own language is told; any of the wished texts may be it.
-        let told = |text: &Option<String>, wished: &BTreeMap<Language, String>| {
-            let text = text.as_deref().unwrap_or_default();
-            if wished.is_empty() {
-                text.is_empty()
-            } else {
-                wished.values().any(|wish| wish == text)
-            }
-        };
-        match memory {
-            Some(memory) => {
-                note("title", memory.title != self.title);
-                note("params", memory.params != self.params);
-            }
-            None => {
-                note("title", !told(&command.title, &self.title));
-                note("params", !told(&command.params, &self.params));
-            }
-        }
-        let flag = |wish: Option<bool>, told: Option<bool>| {
-            wish.zip(told).is_some_and(|(wish, told)| wish != told)
-        };
-        note("common", flag(self.common, command.common));
-        note("hidden", flag(self.hidden, command.hidden));
-        note(
-            "extranet_support",
-            flag(self.extranet_support, command.extranet_support),
-        );
-        paths
-    }
-}
-
-impl CommandChange {
-    /// Whether nothing is to change.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fields() == json!({})
-    }
-
-    fn fields(&self) -> Value {
-        let mut fields = Map::new();
-        set(
-            &mut fields,
-            "command",
-            self.rename.as_ref().map(CommandName::as_str),
-        );
-        if !self.title.is_empty() {
-            // A null deletes a translation; an absent key keeps it (C18.2).
-            let titles = self
-                .title
-                .iter()
-                .map(|(language, text)| (language.to_string(), json!(text)));
-            set(&mut fields, "title", Some(Map::from_iter(titles)));
-        }
-        if !self.params.is_empty() {
-            set(
-                &mut fields,
-                "params",
-                Some(by_language(self.params.clone())),
-            );
-        }
-        set(&mut fields, "common", self.common);
-        set(&mut fields, "hidden", self.hidden);
-        set(&mut fields, "extranetSupport", self.extranet_support);
-        Value::Object(fields)
-    }
-}
-
-fn by_language(texts: BTreeMap<Language, String>) -> Value {
-    texts
-        .into_iter()
-        .map(|(language, text)| (language.to_string(), text))
-        .collect::<BTreeMap<_, _>>()
-        .into_iter()
-        .collect()
 }
 
 fn command(portal: &Portal, method: Method, reply: &Reply) -> Result<Command, Error> {

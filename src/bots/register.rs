@@ -4,12 +4,12 @@
 //! whose token is lost is lost itself. So we look first, derive the token anew where the store does
 //! not know it, and tell what differs.
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::{
     Bots, Error, Name,
+    locate::Found,
     wish::{Memory, Properties, Settings, differences, set},
 };
 use crate::{
@@ -18,11 +18,8 @@ use crate::{
         self, Call, Cause, Patience, Portal,
         wire::{Bot, Method, Reply, User, answer},
     },
-    store::{self, BotState, EventMode, Skip},
+    store::{self, BotState, EventMode},
 };
-
-/// Generations of a token that are tried when the store does not know the bot.
-const GENERATIONS: u32 = 16;
 
 /// A wish for a bot.
 #[derive(Debug, Clone)]
@@ -107,22 +104,6 @@ pub(super) struct Told {
     pub(super) user: Option<User>,
 }
 
-/// What stands under a code, seen with a token.
-enum Look {
-    Absent,
-    Ours(Box<Told>),
-    Foreign,
-    /// The portal refused in words we do not know.
-    Unclear,
-}
-
-/// What was found with the token that fits best.
-enum Found {
-    Nothing,
-    Unclear,
-    Bot(Box<Told>),
-}
-
 impl Bots {
     /// Makes sure a bot exists.
     ///
@@ -146,100 +127,6 @@ impl Bots {
             Found::Bot(told) => self.reuse(&portal, wish, record, *told, patience).await,
             Found::Nothing => self.create(&portal, wish, record, true, patience).await,
             Found::Unclear => self.create(&portal, wish, record, false, patience).await,
-        }
-    }
-
-    /// Finds the token that fits, and the bot if it exists.
-    async fn locate(
-        &self,
-        portal: &Portal,
-        wish: &Registration,
-        known: Option<store::Bot>,
-        patience: &Patience,
-    ) -> Result<(store::Bot, Found), Error> {
-        let derive = |generation| {
-            self.0
-                .store
-                .keys()
-                .bot_token(&wish.portal, &wish.code, generation)
-        };
-        let mut record = known.clone().unwrap_or_else(|| store::Bot {
-            portal: wish.portal.clone(),
-            code: wish.code.clone(),
-            bot_id: None,
-            token: derive(0),
-            generation: 0,
-            owner: wish.owner.clone(),
-            event_mode: EventMode::Fetch,
-            properties: Value::Null,
-            commands: Value::Null,
-            skip: Skip::Nothing,
-            state: BotState::Pending,
-            next_offset: None,
-            last_polled_at: None,
-            created_at: self.0.clock.now(),
-        });
-        if let Some(adoption) = &wish.adopt {
-            record.token = adoption.token.clone();
-            record.skip = match adoption.start {
-                // Events are dated to the second: better one too many than one lost.
-                AdoptionStart::Now => Skip::Before(whole_second(portal.now())),
-                AdoptionStart::After(handled) => Skip::UpTo(handled),
-                AdoptionStart::EverythingHeld => Skip::Nothing,
-            };
-        }
-        match self
-            .look(portal, &wish.code, &record.token, patience)
-            .await?
-        {
-            Look::Absent => return Ok((record, Found::Nothing)),
-            Look::Unclear => return Ok((record, Found::Unclear)),
-            Look::Ours(told) => return Ok((record, Found::Bot(told))),
-            Look::Foreign if wish.adopt.is_some() => {
-                return Err(Error::CodeTaken(wish.code.clone()));
-            }
-            Look::Foreign => {}
-        }
-        // A store that was lost or restored does not know which generation is in force.
-        for generation in (0..GENERATIONS).filter(|generation| *generation != record.generation) {
-            let token = derive(generation);
-            if let Look::Ours(told) = self.look(portal, &wish.code, &token, patience).await? {
-                let record = store::Bot {
-                    token,
-                    generation,
-                    ..record
-                };
-                return Ok((record, Found::Bot(told)));
-            }
-        }
-        Err(Error::CodeTaken(wish.code.clone()))
-    }
-
-    async fn look(
-        &self,
-        portal: &Portal,
-        code: &BotCode,
-        token: &SecretString,
-        patience: &Patience,
-    ) -> Result<Look, Error> {
-        let call = Call::new(Method::BotGet)
-            .with("code", code.as_str())
-            .as_bot(token.clone());
-        match portal.call(call, patience).await {
-            Ok(reply) => {
-                let told = told(portal, Method::BotGet, &reply)?;
-                // Anybody gets the brief form; only the owner the whole (C17.3).
-                Ok(if told.bot.is_owner_form() {
-                    Look::Ours(Box::new(told))
-                } else {
-                    Look::Foreign
-                })
-            }
-            Err(error) if matches!(error.cause(), Cause::BotMissing) => Ok(Look::Absent),
-            Err(error) if matches!(error.cause(), Cause::BotToken) => Ok(Look::Foreign),
-            // Some codes say nothing. Registering tells more, and a repeat of it is harmless.
-            Err(error) if matches!(error.cause(), Cause::Refused) => Ok(Look::Unclear),
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -421,10 +308,6 @@ impl Bots {
         let told = told(portal, Method::BotGet, &reply)?;
         Ok((told.bot, told.user))
     }
-}
-
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// How the portal delivers events of a bot; what it does not say is the default.

@@ -1,0 +1,27 @@
+# One short list of commands, the same everywhere.
+
+.PHONY: test lint bench soak demo
+
+# Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.9+, Node 20+.
+test:
+	cargo test --workspace --locked
+
+# What reviewers would object to. Needs Node for buf.
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --no-default-features --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	.ci/proto
+
+# What the gateway costs beside the barest possible proxy; about three minutes.
+bench:
+	cargo bench --bench overhead --locked
+
+# The randomised tests with full counts; about twenty minutes.
+soak:
+	PROPTEST_CASES=100000 cargo test --release --workspace --locked
+
+# The whole story once, with a simulated portal.
+demo:
+	cargo run --release --locked -- demo
