@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -143,15 +143,27 @@ impl App {
         let health = HealthService::default();
         events.start(&life);
         life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
-        let serving = life.spawn(server.run(health));
+        let mut serving = life.spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
-        // Ends when the stop begins, or when it cannot go on.
-        let served = serving.await;
+        let hard_stop = async {
+            life.stop().cancelled().await;
+            sleep(GRACE).await;
+        };
+        let served = tokio::select! {
+            // Ends after the last call once the stop began, or when it cannot go on.
+            served = &mut serving => served.map_err(Error::Broken).and_then(|served| served.map_err(Error::Serve)),
+            // A caller that does not read would keep its connection, and us, for ever.
+            () = hard_stop => {
+                warn!("connections did not end in time and are cut");
+                serving.abort();
+                Ok(())
+            }
+        };
         life.begin_stop();
         life.finished(GRACE).await;
         store.close().await;
         info!("gateway stopped");
-        served.map_err(Error::Broken)?.map_err(Error::Serve)
+        served
     }
 }
 

@@ -161,6 +161,12 @@ impl Portal {
         now.saturating_add(skew).unwrap_or(now)
     }
 
+    /// What it allows.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        self.0.limit.rate()
+    }
+
     /// How it is doing.
     #[must_use]
     pub fn health(&self) -> Health {

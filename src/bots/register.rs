@@ -306,6 +306,11 @@ impl Bots {
         let portal = self.portal(portal)?;
         let reply = portal.call(bot.call(Method::BotGet), patience).await?;
         let told = told(portal, Method::BotGet, &reply)?;
+        if !told.bot.is_owner_form() {
+            // Strangers are shown a brief form, so our token is not the bot's any more (C17.3).
+            let foreign = portal::Error::new(Method::BotGet, Cause::BotToken);
+            return Err(foreign.at(portal.id()).into());
+        }
         Ok((told.bot, told.user))
     }
 }

@@ -1,8 +1,8 @@
 //! Asks a portal for the events of our bots.
 //!
-//! One at a time: whoever has waited longest past its due time comes next, so that no bot keeps
-//! another from being asked. A bot that people talk to is due soon again, a quiet one later, and one
-//! whose portal fails later still.
+//! One at a time, and never more often than half of what the portal allows. Whoever has waited
+//! longest past its due time comes next, so that no bot keeps another from being asked. A bot that
+//! people talk to is due soon again, a quiet one later, and one whose portal fails later still.
 //!
 //! Rule: the offset sent is the one the store holds, never a computed one.
 
@@ -41,6 +41,8 @@ pub(super) struct Poller {
     intake: Intake,
     config: Config,
     paces: HashMap<BotCode, Pace>,
+    /// No fetch of any bot before this.
+    next_fetch: Instant,
 }
 
 /// How a bot is doing.
@@ -69,6 +71,7 @@ impl Poller {
             intake,
             config,
             paces: HashMap::new(),
+            next_fetch: Instant::now(),
         }
     }
 
@@ -80,7 +83,7 @@ impl Poller {
             let next = bots.iter().min_by_key(|(bot, _)| self.due(&bot.code));
             let wait = async {
                 match next {
-                    Some((bot, _)) => sleep_until(self.due(&bot.code)).await,
+                    Some((bot, _)) => sleep_until(self.due(&bot.code).max(self.next_fetch)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -91,8 +94,22 @@ impl Poller {
                 () = wait => {}
             }
             if let Some((bot, bot_id)) = next {
-                self.poll(bot, *bot_id).await;
+                tokio::select! {
+                    // A fetch can be left at any point: the portal keeps what was not acknowledged,
+                    // and a write that began runs to its end.
+                    () = stop.cancelled() => return,
+                    () = self.poll(bot, *bot_id) => {}
+                }
+                self.next_fetch = Instant::now() + self.spacing();
             }
+        }
+    }
+
+    /// Half of what the portal allows is for calls.
+    fn spacing(&self) -> Duration {
+        match self.portal.rate().per_second {
+            0 => Duration::ZERO,
+            per_second => Duration::from_secs(2) / per_second,
         }
     }
 

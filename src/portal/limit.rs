@@ -57,6 +57,10 @@ impl Limit {
         }
     }
 
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Waits for a turn, or refuses early when it would come after `deadline`.
     pub(super) async fn permit(&self, deadline: Option<Instant>) -> Result<(), TooLong> {
         if self.rate.per_second == 0 {
