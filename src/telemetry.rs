@@ -1,5 +1,7 @@
 //! Logs of the process, on standard error.
 
+use std::io::IsTerminal as _;
+
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -37,7 +39,8 @@ pub enum Error {
 /// When the filter does not parse.
 pub fn start(config: &Config) -> Result<(), Error> {
     let filter = EnvFilter::builder().parse(&config.level)?;
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let registry = tracing_subscriber::registry().with(filter);
     // Fails only when logging runs already, as in tests that start many gateways.
     let _already_started = match config.format {
