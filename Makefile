@@ -18,9 +18,9 @@ lint:
 bench:
 	cargo bench --bench overhead --locked
 
-# The randomised tests with full counts; about twenty minutes.
+# The randomised tests and the crashes with full counts; about twenty minutes.
 soak:
-	PROPTEST_CASES=100000 cargo test --release --workspace --locked
+	PROPTEST_CASES=100000 GATEWAY_KILLS=200 cargo test --release --workspace --locked
 
 # The whole story once, with a simulated portal.
 demo:

@@ -1,0 +1,271 @@
+//! A real gateway process, killed without warning while a bot is at work.
+//!
+//! Every command ends up answered once, or its answer is known to be unknown; none is answered twice
+//! and none disappears. `GATEWAY_KILLS` sets how often the process is killed.
+
+#![cfg(feature = "sim")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use bitrix24_gateway::proto::v1::{
+    self as pb, answer_command_request::Target, bot_service_client::BotServiceClient,
+    stream_start::Position, subscribe_command_events_response::Item,
+};
+use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Sim, UserConfig};
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status, transport::Channel};
+use tonic_types::StatusExt as _;
+
+/// How often the gateway is killed, unless the environment says otherwise.
+const KILLS: usize = 6;
+
+/// Commands typed between two kills.
+const COMMANDS: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_gateway_loses_no_command_and_answers_none_twice() {
+    let kills = kills();
+    let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
+    let config = PortalConfig {
+        limits: Limits::none(),
+        ..PortalConfig::default()
+    };
+    let portal = sim.add_portal(config).await.unwrap();
+    // Long enough for a kill to fall between sending and recording.
+    portal.set_latency(Some("imbot.v2.Command.answer"), Duration::from_millis(20));
+    let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
+    let chat = portal.add_group_chat("Support", &[1, anna]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+    let port = free_port();
+
+    let mut gateway = start(&portal, folder.path(), port);
+    let mut bot = Bot::connect(port);
+    bot.register(&portal, anna, &chat).await;
+    for round in 0..kills {
+        for command in 0..COMMANDS {
+            let text = format!("/help {round}-{command}");
+            portal.user(anna).types(&chat.dialog_id(), &text).unwrap();
+        }
+        // Somewhere in the middle of the work: at another point each time.
+        let wanted = round * COMMANDS + round % COMMANDS + 1;
+        bot.work_until(wanted).await;
+        sleep(Duration::from_millis(
+            7 * u64::try_from(round).unwrap() % 40,
+        ))
+        .await;
+        gateway.kill().unwrap();
+        gateway.wait().unwrap();
+        gateway = start(&portal, folder.path(), port);
+    }
+    bot.work_until(kills * COMMANDS).await;
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+
+    let posted = posted(&portal, &chat);
+    for (params, count) in &posted {
+        assert!(*count == 1, "{params} was answered {count} times");
+    }
+    let missing = (0..kills)
+        .flat_map(|round| (0..COMMANDS).map(move |command| format!("{round}-{command}")))
+        .filter(|params| !posted.contains_key(params) && !bot.unknown.contains(params));
+    assert_eq!(
+        missing.collect::<Vec<_>>(),
+        Vec::<String>::new(),
+        "commands without an answer"
+    );
+    assert!(
+        bot.unknown.len() <= kills,
+        "more unknown outcomes than kills: {:?}",
+        bot.unknown
+    );
+}
+
+/// How often each command was answered in the chat.
+fn posted(portal: &Portal, chat: &Chat) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for message in portal.messages(&chat.dialog_id()) {
+        if let Some(params) = message.text.strip_prefix("done ") {
+            *counts.entry(params.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// A bot that remembers its cursor and goes on after every failure.
+struct Bot {
+    client: BotServiceClient<Channel>,
+    cursor: Option<String>,
+    settled: usize,
+    unknown: Vec<String>,
+}
+
+impl Bot {
+    fn connect(port: u16) -> Self {
+        let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
+        Self {
+            client: BotServiceClient::new(channel.connect_lazy()),
+            cursor: None,
+            settled: 0,
+            unknown: Vec::new(),
+        }
+    }
+
+    async fn register(&mut self, portal: &Portal, anna: i64, chat: &Chat) {
+        let wish = pb::RegisterBotRequest {
+            bot_code: "helper".to_owned(),
+            properties: Some(pb::BotProperties {
+                name: Some("Helper".to_owned()),
+                ..pb::BotProperties::default()
+            }),
+            ..pb::RegisterBotRequest::default()
+        };
+        let registered = patiently(|| {
+            let (mut client, wish) = (self.client.clone(), wish.clone());
+            async move { client.register_bot(wish).await }
+        });
+        let bot_id = registered.await.into_inner().bot.unwrap().id;
+        let command = pb::RegisterCommandRequest {
+            bot_code: "helper".to_owned(),
+            command: "help".to_owned(),
+            title: [("en".to_owned(), "Help".to_owned())].into(),
+            ..pb::RegisterCommandRequest::default()
+        };
+        self.client.register_command(command).await.unwrap();
+        portal.add_bot_to_chat(bot_id, chat.id, anna).unwrap();
+    }
+
+    /// Answers events until so many are settled, whatever happens to the connection.
+    async fn work_until(&mut self, settled: usize) {
+        let work = async {
+            while self.settled < settled {
+                // A broken stream is opened again behind what was settled.
+                let _broken = self.stream(settled).await;
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let done = timeout(Duration::from_secs(60), work).await.is_ok();
+        assert!(
+            done,
+            "{} of {settled} commands were settled in time",
+            self.settled
+        );
+    }
+
+    async fn stream(&mut self, settled: usize) -> Result<(), Status> {
+        let position = match &self.cursor {
+            Some(cursor) => Position::AfterCursor(cursor.clone()),
+            None => Position::Point(pb::StreamStartPoint::Earliest.into()),
+        };
+        let request = pb::SubscribeCommandEventsRequest {
+            start: Some(pb::StreamStart {
+                position: Some(position),
+            }),
+            ..pb::SubscribeCommandEventsRequest::default()
+        };
+        let mut stream = self
+            .client
+            .subscribe_command_events(request)
+            .await?
+            .into_inner();
+        while self.settled < settled {
+            let Some(response) = stream.message().await? else {
+                return Ok(());
+            };
+            if let Some(Item::Event(event)) = &response.item {
+                self.answer(event).await?;
+                self.settled += 1;
+            }
+            self.cursor = Some(response.cursor);
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, event: &pb::Event) -> Result<(), Status> {
+        let Some(pb::event::Body::CommandAdded(added)) = &event.body else {
+            return Ok(());
+        };
+        let params = added.command.clone().unwrap().params;
+        let request = pb::AnswerCommandRequest {
+            target: Some(Target::EventId(event.event_id.clone())),
+            content: Some(pb::MessageContent {
+                text: format!("done {params}"),
+                ..pb::MessageContent::default()
+            }),
+            ..pb::AnswerCommandRequest::default()
+        };
+        match self.client.answer_command(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if reason(&status).as_deref() == Some("ANSWER_OUTCOME_UNKNOWN") => {
+                self.unknown.push(params);
+                Ok(())
+            }
+            Err(status) => Err(status),
+        }
+    }
+}
+
+fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+/// Repeats while the gateway is not there yet.
+async fn patiently<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> T {
+    let repeated = async {
+        loop {
+            match call().await {
+                Err(status) if status.code() == Code::Unavailable => {
+                    sleep(Duration::from_millis(20)).await
+                }
+                outcome => return outcome.unwrap(),
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), repeated).await.unwrap()
+}
+
+fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
+    let path = |name: &str| folder.join(name);
+    Command::new(env!("CARGO_BIN_EXE_bitrix24-gateway"))
+        .arg("serve")
+        .env("BITRIX24_GATEWAY__WEBHOOK_URL", portal.webhook_url())
+        .env("BITRIX24_GATEWAY__OUTBOUND__CA_FILE", path("ca.pem"))
+        .env("BITRIX24_GATEWAY__STORE__DIR", path("store"))
+        .env("BITRIX24_GATEWAY__STORE__KEY_FILE", path("keys"))
+        .env(
+            "BITRIX24_GATEWAY__GRPC__LISTEN",
+            format!("127.0.0.1:{port}"),
+        )
+        .env("BITRIX24_GATEWAY__POLLING__BUSY_PAUSE", "100ms")
+        .env("BITRIX24_GATEWAY__RATE__REQUESTS_PER_SECOND", "0")
+        .env("BITRIX24_GATEWAY__LOG__LEVEL", "error")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A port that was free a moment ago: the process must come back on the same one.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to test is not the gateway's configuration"
+)]
+fn kills() -> usize {
+    std::env::var("GATEWAY_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS)
+}
