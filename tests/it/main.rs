@@ -14,6 +14,7 @@ mod scene;
 mod story;
 
 mod answers;
+mod bad_input;
 mod commands;
 mod quirks;
 mod registration;

@@ -54,6 +54,11 @@ impl Scene {
 
     /// With further settings and another portal behaviour.
     pub(crate) async fn with(settings: &[(&'static str, &str)], quirks: Quirks) -> Self {
+        Self::at("webhook_url", settings, quirks).await
+    }
+
+    /// With the portal's webhook URL in this setting.
+    pub(crate) async fn at(url: &'static str, settings: &[(&'static str, &str)], quirks: Quirks) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             quirks,
@@ -64,7 +69,7 @@ impl Scene {
         let chat = portal.add_group_chat("Support", &[1, anna]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
-        let mut all = vec![("webhook_url", portal.webhook_url())];
+        let mut all = vec![(url, portal.webhook_url())];
         all.extend(
             settings
                 .iter()
