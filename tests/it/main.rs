@@ -16,6 +16,7 @@ mod story;
 mod answers;
 mod bad_input;
 mod commands;
+mod portal_faults;
 mod quirks;
 mod registration;
 mod restart;
