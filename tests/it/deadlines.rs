@@ -65,7 +65,10 @@ fn sent(scene: &Scene, method: &str) -> usize {
 async fn no_deadline_means_thirty_seconds() {
     let mut scene = quiet(&[]).await;
     for (method, told_of_it) in [
-        (GET, failure(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "no")),
+        (
+            GET,
+            failure(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "no"),
+        ),
         (UPDATE, failure(Code::Unknown, "OUTCOME_UNKNOWN", "unknown")),
     ] {
         scene.portal.faults().on(method, Fault::hang());
@@ -127,7 +130,11 @@ async fn caller_is_told_before_its_own_clock_runs_out() {
 async fn deadline_of_nothing_sends_nothing() {
     let mut scene = quiet(&[]).await;
     exhaust(&mut scene).await;
-    for deadline in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(1)] {
+    for deadline in [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_millis(1),
+    ] {
         scene
             .bots
             .update_bot(within(deadline, update()))
@@ -158,8 +165,15 @@ async fn wait_beyond_the_deadline_is_refused_at_once_and_never_sent() {
         "{:?}",
         started.elapsed()
     );
-    let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-    assert!(!wait.is_zero() && wait <= Duration::from_secs(1), "{wait:?}");
+    let wait = status
+        .get_details_retry_info()
+        .unwrap()
+        .retry_delay
+        .unwrap();
+    assert!(
+        !wait.is_zero() && wait <= Duration::from_secs(1),
+        "{wait:?}"
+    );
 
     sleep(wait).await;
     assert_eq!(sent(&scene, UPDATE), 0);
@@ -227,7 +241,10 @@ async fn sent_answer_is_posted_though_its_caller_was_told_that_nobody_knows() {
         .answer_command(answer(&event, "Here you are, again"))
         .await
         .unwrap();
-    assert_eq!(again.into_inner().outcome(), pb::AnswerOutcome::AlreadyAnswered);
+    assert_eq!(
+        again.into_inner().outcome(),
+        pb::AnswerOutcome::AlreadyAnswered
+    );
     assert_eq!(
         scene
             .texts()
@@ -241,10 +258,10 @@ async fn sent_answer_is_posted_though_its_caller_was_told_that_nobody_knows() {
 #[tokio::test(start_paused = true)]
 async fn half_a_registration_is_finished_though_its_caller_left() {
     let mut scene = quiet(&[]).await;
-    scene
-        .portal
-        .faults()
-        .on("imbot.v2.Command.list", Fault::latency(Duration::from_secs(10)));
+    scene.portal.faults().on(
+        "imbot.v2.Command.list",
+        Fault::latency(Duration::from_secs(10)),
+    );
     let request = pb::RegisterCommandRequest {
         command: "later".to_owned(),
         ..help()
@@ -260,7 +277,12 @@ async fn half_a_registration_is_finished_though_its_caller_left() {
     );
     let bot = scene.portal.bot_by_code("helper").unwrap().id;
     let portal = scene.portal.clone();
-    let exists = || portal.commands(bot).iter().any(|command| command.name == "later");
+    let exists = || {
+        portal
+            .commands(bot)
+            .iter()
+            .any(|command| command.name == "later")
+    };
     assert!(!exists());
     until("the command exists", exists).await;
 }
@@ -297,6 +319,13 @@ async fn caller_who_leaves_after_the_call_was_sent_stops_nothing() {
         scene.texts().contains(&"Here you are".to_owned())
     })
     .await;
-    let again = scene.bots.answer_command(answer(&event, "again")).await.unwrap();
-    assert_eq!(again.into_inner().outcome(), pb::AnswerOutcome::AlreadyAnswered);
+    let again = scene
+        .bots
+        .answer_command(answer(&event, "again"))
+        .await
+        .unwrap();
+    assert_eq!(
+        again.into_inner().outcome(),
+        pb::AnswerOutcome::AlreadyAnswered
+    );
 }

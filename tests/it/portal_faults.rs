@@ -65,12 +65,19 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let settings = [("rate.requests_per_second", "0"), ("polling.idle_pause", "5m")];
+        let settings = [
+            ("rate.requests_per_second", "0"),
+            ("polling.idle_pause", "5m"),
+        ];
         let mut scene = Scene::with(&settings, Quirks::default()).await;
         scene.portal.set_limits(Limits::none());
         let bot_id = scene.helper().await;
         let command_id = scene.portal.commands(bot_id)[0].id;
-        let message_id = scene.portal.user(scene.john).types_to_bot(bot_id, "/help").unwrap();
+        let message_id = scene
+            .portal
+            .user(scene.john)
+            .types_to_bot(bot_id, "/help")
+            .unwrap();
         Self {
             scene,
             bot_id,
@@ -114,7 +121,8 @@ impl Stage {
                 }
                 Call::AnswerCommand => {
                     let dialog = self.scene.john.to_string();
-                    let request = raw_answer(self.command_id, self.message_id, &dialog, "Here you are");
+                    let request =
+                        raw_answer(self.command_id, self.message_id, &dialog, "Here you are");
                     bots.answer_command(long(request)).await.map(drop)
                 }
                 Call::ExecuteCommand => {
@@ -140,8 +148,16 @@ impl Stage {
         self.scene.portal.faults().on(call.method(), fault);
         let started = Instant::now();
         let outcome = self.call(call).await;
-        assert!(started.elapsed() < Duration::from_secs(70), "{call:?}, {name}: took {:?}", started.elapsed());
-        assert_eq!(self.scene.portal.faults().waiting(), 0, "{call:?}, {name}: the fault was not met");
+        assert!(
+            started.elapsed() < Duration::from_secs(70),
+            "{call:?}, {name}: took {:?}",
+            started.elapsed()
+        );
+        assert_eq!(
+            self.scene.portal.faults().waiting(),
+            0,
+            "{call:?}, {name}: the fault was not met"
+        );
         let sent = journal.calls(call.method());
         assert_eq!(sent.len(), 1, "{call:?}, {name}: sent more than once");
         let outcome = outcome.map_err(|status| {
@@ -155,29 +171,59 @@ impl Stage {
             };
             assert!(true_to_it, "{call:?}, {name}: ran = {ran}, told {told:?}");
             // Only what surely did not run may be repeated blindly.
-            assert!(told.code != Code::Unavailable || told.executed == "no", "{call:?}, {name}: {told:?}");
+            assert!(
+                told.code != Code::Unavailable || told.executed == "no",
+                "{call:?}, {name}: {told:?}"
+            );
             let info = status.get_details_error_info().unwrap();
-            assert_eq!(info.metadata.get("method").map(String::as_str), Some(call.method()), "{call:?}, {name}");
-            assert_eq!(info.metadata.get("portal").map(String::as_str), Some("default"), "{call:?}, {name}");
+            assert_eq!(
+                info.metadata.get("method").map(String::as_str),
+                Some(call.method()),
+                "{call:?}, {name}"
+            );
+            assert_eq!(
+                info.metadata.get("portal").map(String::as_str),
+                Some("default"),
+                "{call:?}, {name}"
+            );
             self.keeps_secrets(&status);
             told
         });
-        self.call(call).await.unwrap_or_else(|status| panic!("{call:?} after {name}: {status}"));
+        self.call(call)
+            .await
+            .unwrap_or_else(|status| panic!("{call:?} after {name}: {status}"));
         outcome
     }
 
     fn keeps_secrets(&self, status: &Status) {
-        let shown = format!("{status:?} {status} {}", String::from_utf8_lossy(status.details()));
+        let shown = format!(
+            "{status:?} {status} {}",
+            String::from_utf8_lossy(status.details())
+        );
         let code = self.scene.portal.webhook_url();
         let code = code.trim_end_matches('/').rsplit('/').next().unwrap();
-        let token = self.scene.portal.bot_by_code("helper").unwrap().token.unwrap();
+        let token = self
+            .scene
+            .portal
+            .bot_by_code("helper")
+            .unwrap()
+            .token
+            .unwrap();
         for secret in [code, &token] {
             assert!(!shown.contains(secret), "{shown}");
         }
     }
 
     fn answers_posted(&self) -> usize {
-        let by_bot = |effect: &Effect| matches!(effect, Effect::MessagePosted { by_bot: Some(_), .. });
+        let by_bot = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::MessagePosted {
+                    by_bot: Some(_),
+                    ..
+                }
+            )
+        };
         let effects = self.scene.portal.journal().effects();
         effects.iter().filter(|effect| by_bot(effect)).count()
     }

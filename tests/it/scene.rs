@@ -263,6 +263,7 @@ impl Gateway {
             life,
             task,
             channel,
+            address,
         }
     }
 }

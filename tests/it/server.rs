@@ -102,7 +102,11 @@ async fn reflection_lists_our_services_and_tells_what_they_are() {
     else {
         panic!("no list");
     };
-    let listed: BTreeSet<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    let listed: BTreeSet<_> = list
+        .service
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
     assert_eq!(listed, BTreeSet::from(SERVICES));
     for symbol in [
         SERVICES[0],
@@ -110,7 +114,11 @@ async fn reflection_lists_our_services_and_tells_what_they_are() {
         SERVICES[2],
         "bitrix24.gateway.v1.ErrorReason",
     ] {
-        let file = reflect(&scene, MessageRequest::FileContainingSymbol(symbol.to_owned())).await;
+        let file = reflect(
+            &scene,
+            MessageRequest::FileContainingSymbol(symbol.to_owned()),
+        )
+        .await;
         let MessageResponse::FileDescriptorResponse(files) = file else {
             panic!("{symbol}: {file:?}");
         };
@@ -126,7 +134,10 @@ async fn reflection_lists_our_services_and_tells_what_they_are() {
 async fn server_info_tells_version_portal_and_log() {
     let mut scene = Scene::start().await;
     let ask = async |scene: &Scene| {
-        let info = scene.info().get_server_info(pb::GetServerInfoRequest {}).await;
+        let info = scene
+            .info()
+            .get_server_info(pb::GetServerInfoRequest {})
+            .await;
         info.unwrap().into_inner()
     };
     let info = ask(&scene).await;
@@ -134,7 +145,11 @@ async fn server_info_tells_version_portal_and_log() {
     assert_eq!(info.default_portal, "default");
     assert!(!info.log_id.is_empty());
     scene.restart().await;
-    assert_eq!(ask(&scene).await, info, "the log is the same after a restart");
+    assert_eq!(
+        ask(&scene).await,
+        info,
+        "the log is the same after a restart"
+    );
 
     let other = Scene::at("portals.acme.webhook_url", &[], Quirks::default()).await;
     let other = ask(&other).await;
@@ -242,7 +257,13 @@ async fn streams_end_with_a_reason_and_a_time_to_come_again() {
         told(&status),
         failure(Code::Unavailable, "GATEWAY_STOPPING", "no")
     );
-    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    assert!(
+        status
+            .get_details_retry_info()
+            .unwrap()
+            .retry_delay
+            .is_some()
+    );
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -269,7 +290,8 @@ async fn call_in_flight_finishes_during_the_stop_and_no_other_begins() {
     let address = scene.address();
     let late_comer = async {
         sleep(Duration::from_secs(1)).await;
-        let client = pb::server_service_client::ServerServiceClient::connect(format!("http://{address}"));
+        let client =
+            pb::server_service_client::ServerServiceClient::connect(format!("http://{address}"));
         client.await.map(drop)
     };
     let (late_comer, ()) = tokio::join!(late_comer, scene.stop());
@@ -291,7 +313,10 @@ async fn call_in_flight_finishes_during_the_stop_and_no_other_begins() {
 #[tokio::test(start_paused = true)]
 async fn silent_portal_does_not_hold_up_the_stop() {
     let mut scene = Scene::start().await;
-    scene.portal.faults().on("imbot.v2.Event.get", Fault::hang());
+    scene
+        .portal
+        .faults()
+        .on("imbot.v2.Event.get", Fault::hang());
     scene.helper().await;
     until("a fetch hangs", || scene.portal.faults().waiting() == 0).await;
     let started = Instant::now();
