@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
     portal::{self, Portals},
     store::{self, Opened, Store},
 };
+
+/// How long connections may take to close once the last call of them ended.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How often a store that cannot be written is tried again.
 const PROBE: Duration = Duration::from_secs(5);
@@ -143,27 +146,26 @@ impl App {
         let health = HealthService::default();
         events.start(&life);
         life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
-        let mut serving = life.spawn(server.run(health));
+        let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
-        let hard_stop = async {
-            life.stop().cancelled().await;
-            sleep(GRACE).await;
-        };
-        let served = tokio::select! {
-            // Ends after the last call once the stop began, or when it cannot go on.
-            served = &mut serving => served.map_err(Error::Broken).and_then(|served| served.map_err(Error::Serve)),
-            // A caller that does not read would keep its connection, and us, for ever.
-            () = hard_stop => {
-                warn!("connections did not end in time and are cut");
-                serving.abort();
-                Ok(())
-            }
+        let broke_off = tokio::select! {
+            served = &mut serving => Some(served),
+            () = life.stop().cancelled() => None,
         };
         life.begin_stop();
         life.finished(GRACE).await;
+        let served = match broke_off {
+            Some(served) => served,
+            None => timeout(LINGER, &mut serving).await.unwrap_or_else(|_| {
+                // Some hold on to connections that say nothing, do not read, or watch our health.
+                info!("connections did not end by themselves and are cut");
+                serving.abort();
+                Ok(Ok(()))
+            }),
+        };
         store.close().await;
         info!("gateway stopped");
-        served
+        served.map_err(Error::Broken)?.map_err(Error::Serve)
     }
 }
 

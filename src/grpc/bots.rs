@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Parts,
     caller::Caller,
-    convert::{answer, bot, command, page},
+    convert::{answer, bot, command},
     deadline::{Work, within},
     events,
 };
@@ -59,8 +59,7 @@ impl BotService for Service {
         request: Request<pb::ListBotsRequest>,
     ) -> Result<Response<pb::ListBotsResponse>, Status> {
         let request = request.into_inner();
-        let portal = bot::portal(&self.0.portals, &request.portal)?;
-        let page = page::Page::parse(request.page_size, &request.page_token)?;
+        let (portal, page) = bot::list(&self.0.portals, &request)?;
         let (bots, next_page_token) =
             page.cut(self.0.bots.list(&portal), |bot| bot.code.to_string());
         let bots = bots.into_iter().map(bot::listed).collect();
@@ -160,8 +159,7 @@ impl BotService for Service {
         request: Request<pb::ListCommandsRequest>,
     ) -> Result<Response<pb::ListCommandsResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let name = bot::name(&self.0.portals, &request.portal, &request.bot_code)?;
-        let page = page::Page::parse(request.page_size, &request.page_token)?;
+        let (name, page) = command::list(&self.0.portals, &request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,

@@ -13,6 +13,7 @@ pub(super) mod subscription;
 mod check;
 mod content;
 mod json;
+mod portal;
 
 use jiff::Timestamp;
 

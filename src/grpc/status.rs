@@ -10,6 +10,22 @@ use crate::fault::{Chain, Executed, Fault, Kind, Origin, Reason, Violation};
 /// The `domain` of every `ErrorInfo`.
 const DOMAIN: &str = "gateway.bitrix24";
 
+// A status travels in the trailers, which clients take up to 8 KiB: percent-encoded the message, in
+// base64 the details, in which the message stands once more. What callers or portals write into them
+// is cut, or the client would see a broken connection in place of a reason.
+
+/// Longest message, bytes.
+const MESSAGE: usize = 700;
+
+/// Longest value of a detail, bytes.
+const VALUE: usize = 200;
+
+/// Longest rule that is told, bytes.
+const RULE: usize = 300;
+
+/// All broken rules that are told, bytes; the first ones.
+const VIOLATIONS: usize = 2000;
+
 /// A request that is refused at the edge.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -111,17 +127,31 @@ pub(crate) fn status(fault: &dyn Fault, call_id: Option<&str>) -> Status {
     ];
     for (key, value) in optional {
         if let Some(value) = value {
-            metadata.insert(key.to_owned(), value.to_owned());
+            metadata.insert(key.to_owned(), cut(value, VALUE));
         }
     }
     let mut details = ErrorDetails::with_error_info(fault.reason().as_str(), DOMAIN, metadata);
     if let Some(wait) = fault.retry_after() {
         details.set_retry_info(Some(wait));
     }
+    let mut room = VIOLATIONS;
     for violation in fault.violations() {
-        details.add_bad_request_violation(&violation.field, &violation.rule);
+        let (field, rule) = (cut(&violation.field, VALUE), cut(&violation.rule, RULE));
+        let Some(left) = room.checked_sub(field.len() + rule.len()) else {
+            break;
+        };
+        room = left;
+        details.add_bad_request_violation(field, rule);
     }
-    Status::with_error_details(code(fault), message(fault), details)
+    Status::with_error_details(code(fault), cut(&message(fault), MESSAGE), details)
+}
+
+/// The text up to a length, at the end of a character.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(bytes)])
 }
 
 fn code(fault: &dyn Fault) -> Code {

@@ -14,9 +14,13 @@ mod scene;
 mod story;
 
 mod answers;
+mod bad_input;
 mod commands;
+mod deadlines;
+mod portal_faults;
 mod quirks;
 mod registration;
 mod restart;
 mod secrets;
+mod server;
 mod streams;

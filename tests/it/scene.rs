@@ -1,6 +1,6 @@
 //! A portal with people, a gateway in front of it, and a client.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bitrix24_gateway::{
     app::{self, App},
@@ -45,6 +45,7 @@ struct Gateway {
     life: Lifecycle,
     task: JoinHandle<Result<(), app::Error>>,
     channel: Channel,
+    address: SocketAddr,
 }
 
 impl Scene {
@@ -54,6 +55,15 @@ impl Scene {
 
     /// With further settings and another portal behaviour.
     pub(crate) async fn with(settings: &[(&'static str, &str)], quirks: Quirks) -> Self {
+        Self::at("webhook_url", settings, quirks).await
+    }
+
+    /// With the portal's webhook URL in this setting.
+    pub(crate) async fn at(
+        url: &'static str,
+        settings: &[(&'static str, &str)],
+        quirks: Quirks,
+    ) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             quirks,
@@ -64,7 +74,7 @@ impl Scene {
         let chat = portal.add_group_chat("Support", &[1, anna]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
-        let mut all = vec![("webhook_url", portal.webhook_url())];
+        let mut all = vec![(url, portal.webhook_url())];
         all.extend(
             settings
                 .iter()
@@ -107,6 +117,10 @@ impl Scene {
 
     pub(crate) fn channel(&self) -> Channel {
         self.gateway.channel.clone()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.gateway.address
     }
 
     pub(crate) fn info(&self) -> ServerServiceClient<Channel> {
@@ -239,14 +253,17 @@ impl Gateway {
         .unwrap();
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let app = App::build(config, Clock::driven(now)).await.unwrap();
-        let address = format!("http://{}", app.address());
+        let address = app.address();
         let life = app.lifecycle().clone();
         let task = tokio::spawn(app.run());
-        let channel = Channel::from_shared(address).unwrap().connect_lazy();
+        let channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy();
         Self {
             life,
             task,
             channel,
+            address,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Answers: inwards what to say to what, outwards what became of it.
 
-use super::{bot::portal, check::Check, content::content};
+use super::{check::Check, content::content, portal::named};
 use crate::{
     bots::{Answer, Answered, IfClosed, Target},
     events::cursor::EventId,
@@ -17,6 +17,7 @@ pub(in crate::grpc) fn answer(
 ) -> Result<Answer, Refusal> {
     use answer_command_request::Target as Wished;
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let by_ids = matches!(request.target, Some(Wished::Invocation(_)));
     let bot = if request.bot_code.is_empty() && !by_ids {
         None
@@ -57,12 +58,12 @@ pub(in crate::grpc) fn answer(
             IfClosed::Refuse
         }
     };
-    let target = check.done(target)?;
+    let (portal, target) = check.done(portal.zip(target))?;
     if foreign {
         return Err(Refusal::ForeignEvent);
     }
     Ok(Answer {
-        portal: portal(portals, &request.portal)?,
+        portal: portal.find(portals)?,
         bot,
         target,
         content,

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{check::Check, entity};
+use super::{check::Check, entity, page::Page, portal::named};
 use crate::{
     bots::{
         Adoption, AdoptionStart, IfExists, Name, Outcome, Properties, Registered, Registration,
@@ -24,27 +24,25 @@ const AVATAR_BYTES: usize = 2 << 20;
 /// Longest botToken (C2).
 const TOKEN_CHARACTERS: usize = 40;
 
-/// The portal a call is for.
-pub(in crate::grpc) fn portal(portals: &Portals, text: &str) -> Result<PortalId, Refusal> {
-    if text.is_empty() {
-        let default = portals.default_portal().map(|portal| portal.id().clone());
-        return default.ok_or(Refusal::NoDefaultPortal);
-    }
-    let mut check = Check::default();
-    let id = check.parsed("portal", text);
-    let id: PortalId = check.done(id)?;
-    match portals.get(&id) {
-        Some(_) => Ok(id),
-        None => Err(Refusal::UnknownPortal(id.to_string())),
-    }
-}
-
 /// The bot a call is for.
 pub(in crate::grpc) fn name(portals: &Portals, portal: &str, code: &str) -> Result<Name, Refusal> {
     let mut check = Check::default();
-    let code = check.parsed("bot_code", code);
-    let code: BotCode = check.done(code)?;
-    Ok((self::portal(portals, portal)?, code))
+    let portal = named(&mut check, portal);
+    let code: Option<BotCode> = check.parsed("bot_code", code);
+    let (portal, code) = check.done(portal.zip(code))?;
+    Ok((portal.find(portals)?, code))
+}
+
+/// A page of a portal's bots.
+pub(in crate::grpc) fn list(
+    portals: &Portals,
+    request: &pb::ListBotsRequest,
+) -> Result<(PortalId, Page), Refusal> {
+    let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
+    let page = Page::parse(&mut check, request.page_size, &request.page_token);
+    let (portal, page) = check.done(portal.zip(page))?;
+    Ok((portal.find(portals)?, page))
 }
 
 pub(in crate::grpc) fn registration(
@@ -53,6 +51,7 @@ pub(in crate::grpc) fn registration(
     owner: String,
 ) -> Result<Registration, Refusal> {
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let code = check.parsed("bot_code", &request.bot_code);
     let properties = properties(&mut check, request.properties.unwrap_or_default());
     if properties
@@ -81,9 +80,9 @@ pub(in crate::grpc) fn registration(
         // A bot that delivers elsewhere differs from what is wished, whether or not the wish says it.
         event_mode: Some(event_mode(&mut check, request.event_mode).unwrap_or(EventMode::Fetch)),
     };
-    let code = check.done(code)?;
+    let (portal, code) = check.done(portal.zip(code))?;
     Ok(Registration {
-        portal: portal(portals, &request.portal)?,
+        portal: portal.find(portals)?,
         code,
         owner,
         properties,
@@ -99,6 +98,7 @@ pub(in crate::grpc) fn update(
     request: pb::UpdateBotRequest,
 ) -> Result<(Name, Properties, Settings), Refusal> {
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let code = check.parsed("bot_code", &request.bot_code);
     let properties = properties(&mut check, request.properties.unwrap_or_default());
     if properties
@@ -124,12 +124,8 @@ pub(in crate::grpc) fn update(
             "nothing is to be changed: give at least one field",
         );
     }
-    let code = check.done(code)?;
-    Ok((
-        (portal(portals, &request.portal)?, code),
-        properties,
-        settings,
-    ))
+    let (portal, code) = check.done(portal.zip(code))?;
+    Ok(((portal.find(portals)?, code), properties, settings))
 }
 
 pub(super) fn if_exists(check: &mut Check, number: i32) -> IfExists {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    bot::{if_exists, outcome, portal},
+    bot::{if_exists, outcome},
     check::Check,
     entity,
+    page::Page,
+    portal::named,
 };
 use crate::{
     bots::{CommandChange, CommandTarget, CommandWish, Execution, IfExists, Name, Outcome},
@@ -23,21 +25,23 @@ pub(in crate::grpc) fn registration(
     request: pb::RegisterCommandRequest,
 ) -> Result<(Name, CommandWish, IfExists), Refusal> {
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let code = check.parsed("bot_code", &request.bot_code);
     let command: Option<CommandName> = check.parsed("command", &request.command);
+    let untitled = request.title.is_empty();
     let title = texts(&mut check, "title", request.title);
     let params = texts(&mut check, "params", request.params);
     params_have_titles(&mut check, &params, |language| {
         title.contains_key(&language)
     });
-    if title.is_empty() && request.hidden != Some(true) {
+    if untitled && request.hidden != Some(true) {
         check.broken(
             "title",
             "is needed in at least one language unless the command is hidden",
         );
     }
     let if_exists = if_exists(&mut check, request.if_exists);
-    let (code, command) = check.done(code.zip(command))?;
+    let ((portal, code), command) = check.done(portal.zip(code).zip(command))?;
     let wish = CommandWish {
         command,
         title,
@@ -46,7 +50,7 @@ pub(in crate::grpc) fn registration(
         hidden: request.hidden,
         extranet_support: request.extranet_support,
     };
-    Ok(((portal(portals, &request.portal)?, code), wish, if_exists))
+    Ok(((portal.find(portals)?, code), wish, if_exists))
 }
 
 pub(in crate::grpc) fn change(
@@ -55,6 +59,7 @@ pub(in crate::grpc) fn change(
 ) -> Result<(Name, CommandTarget, CommandChange), Refusal> {
     use pb::update_command_request::Target;
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let code = check.parsed("bot_code", &request.bot_code);
     let target = match request.target {
         Some(Target::Command(name)) => by_name(&mut check, &name),
@@ -97,8 +102,8 @@ pub(in crate::grpc) fn change(
             "nothing is to be changed: give at least one field",
         );
     }
-    let (code, target) = check.done(code.zip(target))?;
-    Ok(((portal(portals, &request.portal)?, code), target, change))
+    let ((portal, code), target) = check.done(portal.zip(code).zip(target))?;
+    Ok(((portal.find(portals)?, code), target, change))
 }
 
 pub(in crate::grpc) fn removal(
@@ -107,14 +112,28 @@ pub(in crate::grpc) fn removal(
 ) -> Result<(Name, CommandTarget), Refusal> {
     use pb::unregister_command_request::Target;
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let code = check.parsed("bot_code", &request.bot_code);
     let target = match request.target {
         Some(Target::Command(name)) => by_name(&mut check, &name),
         Some(Target::CommandId(id)) => by_id(&mut check, id),
         None => without_target(&mut check),
     };
-    let (code, target) = check.done(code.zip(target))?;
-    Ok(((portal(portals, &request.portal)?, code), target))
+    let ((portal, code), target) = check.done(portal.zip(code).zip(target))?;
+    Ok(((portal.find(portals)?, code), target))
+}
+
+/// A page of a bot's commands.
+pub(in crate::grpc) fn list(
+    portals: &Portals,
+    request: &pb::ListCommandsRequest,
+) -> Result<(Name, Page), Refusal> {
+    let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
+    let code = check.parsed("bot_code", &request.bot_code);
+    let page = Page::parse(&mut check, request.page_size, &request.page_token);
+    let ((portal, code), page) = check.done(portal.zip(code).zip(page))?;
+    Ok(((portal.find(portals)?, code), page))
 }
 
 pub(in crate::grpc) fn execution(
@@ -122,13 +141,14 @@ pub(in crate::grpc) fn execution(
     request: pb::ExecuteCommandRequest,
 ) -> Result<Execution, Refusal> {
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     check.id("bot_id", request.bot_id);
     check.id("message_id", request.message_id);
     let command = check.parsed("command", &request.command);
     check.at_most("params", &request.params, TEXT_CHARACTERS);
-    let command = check.done(command)?;
+    let (portal, command) = check.done(portal.zip(command))?;
     Ok(Execution {
-        portal: portal(portals, &request.portal)?,
+        portal: portal.find(portals)?,
         bot_id: request.bot_id,
         message_id: request.message_id,
         command,
@@ -156,7 +176,8 @@ fn texts(
     texts: HashMap<String, String>,
 ) -> BTreeMap<Language, String> {
     let mut read = BTreeMap::new();
-    for (language, text) in texts {
+    // In order, so that the same request is refused in the same words.
+    for (language, text) in BTreeMap::from_iter(texts) {
         let field = format!("{field}[{language}]");
         let language = check.parsed(&field, &language);
         if text.trim().is_empty() {

@@ -3,7 +3,6 @@
 //! A token is the key of the last item given, so items that come or go in between move nothing.
 
 use super::check::Check;
-use crate::grpc::status::Refusal;
 
 /// Which page is asked for.
 #[derive(Debug)]
@@ -13,8 +12,7 @@ pub(in crate::grpc) struct Page {
 }
 
 impl Page {
-    pub(in crate::grpc) fn parse(size: i32, token: &str) -> Result<Self, Refusal> {
-        let mut check = Check::default();
+    pub(super) fn parse(check: &mut Check, size: i32, token: &str) -> Option<Self> {
         let size = match size {
             0 => Some(100),
             1..=1000 => usize::try_from(size).ok(),
@@ -31,7 +29,7 @@ impl Page {
                 None
             }
         };
-        check.done(size.map(|size| Self { size, after }))
+        size.map(|size| Self { size, after })
     }
 
     /// The items of this page and the token of the next, of a list in order of its keys.
@@ -62,7 +60,7 @@ mod tests {
         let mut token = String::new();
         let mut seen = Vec::new();
         loop {
-            let page = Page::parse(2, &token).unwrap();
+            let page = Page::parse(&mut Check::default(), 2, &token).unwrap();
             let (some, next) = page.cut(items(), ToString::to_string);
             seen.extend(some);
             if next.is_empty() {
@@ -75,8 +73,10 @@ mod tests {
 
     #[test]
     fn page_size_and_token_are_checked() {
-        assert!(Page::parse(-1, "").is_err());
-        assert!(Page::parse(1001, "").is_err());
-        assert!(Page::parse(0, "nonsense").is_err());
+        for (size, token) in [(-1, ""), (1001, ""), (0, "nonsense")] {
+            let mut check = Check::default();
+            let page = Page::parse(&mut check, size, token);
+            assert!(check.done(page).is_err(), "{size} {token}");
+        }
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{bot::portal, check::Check};
+use super::{
+    check::Check,
+    portal::{Named, named},
+};
 use crate::{
     events::{Start, View},
     grpc::status::Refusal,
@@ -33,6 +36,7 @@ pub(in crate::grpc) fn subscription(
     request: pb::SubscribeCommandEventsRequest,
 ) -> Result<Subscription, Refusal> {
     let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
     let bots = names(&mut check, "bot_codes", &request.bot_codes);
     let commands = names(&mut check, "commands", &request.commands);
     let start = start(&mut check, request.start);
@@ -50,11 +54,11 @@ pub(in crate::grpc) fn subscription(
             }
         },
     };
-    let start = check.done(start)?;
+    let (portal, start) = check.done(portal.zip(start))?;
     // Empty means every portal here, not the default one.
-    let portal = match request.portal.as_str() {
-        "" => None,
-        name => Some(portal(portals, name)?),
+    let portal = match portal {
+        Named::Default => None,
+        named @ Named::Portal(_) => Some(named.find(portals)?),
     };
     Ok(Subscription {
         view: View {

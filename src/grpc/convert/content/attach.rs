@@ -25,11 +25,13 @@ pub(super) fn attach(check: &mut Check, field: &str, attach: &pb::Attach) -> Val
     keys.set_if("COLOR_TOKEN", token.and_then(color_token).as_ref());
     color(check, &format!("{field}.color"), &attach.color);
     keys.set_unless_empty("COLOR", &attach.color);
-    keys.extend(check, &format!("{field}.extra"), attach.extra.as_ref());
-    if keys.0.is_empty() {
+    let extra = attach.extra.as_ref();
+    if keys.0.is_empty() && extra.is_none_or(|extra| extra.fields.is_empty()) {
         return blocks;
     }
     keys.set("BLOCKS", blocks);
+    // Last, so that it sees every key of ours.
+    keys.extend(check, &format!("{field}.extra"), extra);
     Value::Object(keys.0)
 }
 
@@ -96,8 +98,8 @@ fn link_block(check: &mut Check, field: &str, block: &pb::AttachLink) -> Value {
         block.width,
         block.height,
     );
-    keys.set_if("USER_ID", block.user_id.as_ref());
-    keys.set_if("CHAT_ID", block.chat_id.as_ref());
+    id(check, &mut keys, field, "USER_ID", "user_id", block.user_id);
+    id(check, &mut keys, field, "CHAT_ID", "chat_id", block.chat_id);
     optional(&mut keys, "NETWORK_ID", block.network_id.as_ref());
     Value::Object(keys.0)
 }
@@ -115,9 +117,9 @@ fn user(check: &mut Check, field: &str, user: &pb::AttachUser) -> Value {
         user.avatar.as_ref(),
     );
     address(check, &mut keys, field, "LINK", "link", user.link.as_ref());
-    keys.set_if("USER_ID", user.user_id.as_ref());
-    keys.set_if("CHAT_ID", user.chat_id.as_ref());
-    keys.set_if("BOT_ID", user.bot_id.as_ref());
+    id(check, &mut keys, field, "USER_ID", "user_id", user.user_id);
+    id(check, &mut keys, field, "CHAT_ID", "chat_id", user.chat_id);
+    id(check, &mut keys, field, "BOT_ID", "bot_id", user.bot_id);
     optional(&mut keys, "NETWORK_ID", user.network_id.as_ref());
     let avatar = match check.known(&format!("{field}.avatar_type"), user.avatar_type) {
         None | Some(pb::AttachAvatarType::Unspecified) => None,
@@ -166,8 +168,8 @@ fn grid_item(check: &mut Check, field: &str, item: &pb::AttachGridItem) -> Value
     color(check, &format!("{field}.color"), &item.color);
     keys.set_unless_empty("COLOR", &item.color);
     address(check, &mut keys, field, "LINK", "link", item.link.as_ref());
-    keys.set_if("USER_ID", item.user_id.as_ref());
-    keys.set_if("CHAT_ID", item.chat_id.as_ref());
+    id(check, &mut keys, field, "USER_ID", "user_id", item.user_id);
+    id(check, &mut keys, field, "CHAT_ID", "chat_id", item.chat_id);
     Value::Object(keys.0)
 }
 
@@ -245,6 +247,13 @@ fn address(
     if let Some(value) = value {
         link(check, &format!("{field}.{name}"), value);
         keys.set(key, value.as_str());
+    }
+}
+
+fn id(check: &mut Check, keys: &mut Keys, field: &str, key: &str, name: &str, value: Option<i64>) {
+    if let Some(value) = value {
+        check.id(&format!("{field}.{name}"), value);
+        keys.set(key, value);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Check, Keys, color, color_token, link, pixels, upper_case, yes_no};
+use super::{Check, Keys, color, color_token, link, pixels, yes_no};
 use crate::{
     ids::{CommandName, DialogId},
     proto::v1::{self as pb, keyboard_button::Kind},
@@ -51,25 +51,20 @@ fn button(check: &mut Check, field: &str, button: &pb::KeyboardButton) -> Value 
             keys.set("TYPE", "NEWLINE");
             return Value::Object(keys.0);
         }
-        Some(Kind::Raw(raw)) => {
-            let raw = crate::grpc::convert::json::from_struct(raw);
-            for key in raw.keys() {
-                upper_case(check, &format!("{field}.raw"), key);
-            }
-            keys.0 = raw;
-        }
-        Some(kind) => {
-            if button.text.trim().is_empty() {
-                check.broken(
-                    &format!("{field}.text"),
-                    "is needed: Bitrix24 drops a button without a caption",
-                );
-            }
-            self::kind(check, &mut keys, field, kind);
-        }
+        Some(kind) => self::kind(check, &mut keys, field, kind),
+    }
+    if button.text.trim().is_empty() && !matches!(button.kind, Some(Kind::Raw(_))) {
+        check.broken(
+            &format!("{field}.text"),
+            "is needed: Bitrix24 drops a button without a caption",
+        );
     }
     keys.set_unless_empty("TEXT", &button.text);
     look(check, &mut keys, field, button);
+    // Last, so that the caller's own keys are seen to replace none of ours.
+    if let Some(Kind::Raw(raw)) = &button.kind {
+        keys.extend(check, &format!("{field}.raw"), Some(raw));
+    }
     keys.extend(check, &format!("{field}.extra"), button.extra.as_ref());
     Value::Object(keys.0)
 }
@@ -91,6 +86,10 @@ fn kind(check: &mut Check, keys: &mut Keys, field: &str, kind: &Kind) {
             check.id(&format!("{field}.application.id"), application.id);
             keys.set("APP_ID", application.id);
             keys.set_unless_empty("APP_PARAMS", &application.params);
+        }
+        // Its keys come last.
+        Kind::Raw(raw) if raw.fields.is_empty() => {
+            check.broken(&format!("{field}.raw"), "must have at least one key");
         }
         Kind::NewLine(_) | Kind::Raw(_) => {}
     }
