@@ -1,0 +1,203 @@
+//! A simulated portal with a person in it, and a gateway that can be restarted behind one address.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bitrix24_gateway::{
+    app::App,
+    clock::Clock,
+    config::{Config, Flags, Sources},
+    lifecycle::Lifecycle,
+};
+use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Sim, UserConfig};
+use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use crate::tools::Bot;
+
+/// How long anything may take that should happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until something is the case.
+pub(crate) async fn until(what: &str, bot: &mut Bot, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(
+            bot.runs() && Instant::now() < end,
+            "it did not happen: {what}\n{}",
+            bot.log()
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Everything around a bot.
+pub(crate) struct World {
+    folder: TempDir,
+    _sim: Sim,
+    portal: Portal,
+    anna: i64,
+    chat: Chat,
+    bot_code: &'static str,
+    gateway: Gateway,
+    address: SocketAddr,
+    /// Where the gateway is now, if it runs.
+    behind: Arc<Mutex<Option<SocketAddr>>>,
+}
+
+struct Gateway {
+    life: Lifecycle,
+    address: SocketAddr,
+    running: JoinHandle<()>,
+}
+
+impl World {
+    pub(crate) async fn start(bot_code: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
+        std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+        let portal = sim
+            .add_portal(PortalConfig {
+                limits: Limits::none(),
+                ..PortalConfig::default()
+            })
+            .await
+            .unwrap();
+        let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
+        let chat = portal.add_group_chat("Numbers", &[1, anna]);
+        let gateway = Gateway::start(&portal, folder.path()).await;
+        let behind = Arc::new(Mutex::new(Some(gateway.address)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(pass_on(listener, Arc::clone(&behind)));
+        Self {
+            folder,
+            _sim: sim,
+            portal,
+            anna,
+            chat,
+            bot_code,
+            gateway,
+            address,
+            behind,
+        }
+    }
+
+    /// Where bots find the gateway, also after a restart.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until the bot registered itself and its command, and brings it into the chat.
+    pub(crate) async fn wait_for_command(&self, bot: &mut Bot) {
+        let registered = || {
+            let known = self.portal.bot_by_code(self.bot_code)?;
+            let commands = self.portal.commands(known.id);
+            commands
+                .iter()
+                .any(|command| command.name == "sum")
+                .then_some(known.id)
+        };
+        until("the bot registers its command", bot, || {
+            registered().is_some()
+        })
+        .await;
+        let bot_id = registered().unwrap();
+        self.portal
+            .add_bot_to_chat(bot_id, self.chat.id, self.anna)
+            .unwrap();
+    }
+
+    pub(crate) fn types(&self, text: &str) {
+        let anna = self.portal.user(self.anna);
+        anna.types(&self.chat.dialog_id(), text).unwrap();
+    }
+
+    /// What the bot wrote into the chat, oldest first.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        let bot = self.portal.bot_by_code(self.bot_code).unwrap();
+        let messages = self.portal.messages(&self.chat.dialog_id());
+        let own = messages
+            .into_iter()
+            .filter(|message| message.author_id == bot.id);
+        own.map(|message| message.text).collect()
+    }
+
+    pub(crate) async fn wait_for_answer(&self, text: &str, bot: &mut Bot) {
+        until(text, bot, || {
+            self.answers().iter().any(|answer| answer == text)
+        })
+        .await;
+    }
+
+    /// The gateway stops and starts again, with the same store, at another port.
+    pub(crate) async fn restart_gateway(&mut self) {
+        *self.behind.lock().unwrap() = None;
+        self.gateway.stop().await;
+        self.gateway = Gateway::start(&self.portal, self.folder.path()).await;
+        *self.behind.lock().unwrap() = Some(self.gateway.address);
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.gateway.stop().await;
+    }
+}
+
+impl Gateway {
+    async fn start(portal: &Portal, folder: &Path) -> Self {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let settings = [
+            ("webhook_url", portal.webhook_url()),
+            ("grpc.listen", "127.0.0.1:0".to_owned()),
+            ("store.dir", path("store")),
+            ("store.key_file", path("keys")),
+            ("outbound.ca_file", path("ca.pem")),
+            ("rate.requests_per_second", "0".to_owned()),
+            ("polling.busy_pause", "100ms".to_owned()),
+            ("polling.idle_pause", "100ms".to_owned()),
+        ];
+        let config = Config::load(&Sources {
+            flags: Flags(settings.into()),
+            ..Sources::default()
+        });
+        let app = App::build(config.unwrap(), Clock::system()).await.unwrap();
+        Self {
+            life: app.lifecycle().clone(),
+            address: app.address(),
+            running: tokio::spawn(async { app.run().await.unwrap() }),
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.life.begin_stop();
+        (&mut self.running).await.unwrap();
+    }
+}
+
+/// Passes connections on to wherever the gateway is; while it is nowhere they end at once.
+async fn pass_on(listener: TcpListener, behind: Arc<Mutex<Option<SocketAddr>>>) {
+    while let Ok((mut caller, _)) = listener.accept().await {
+        let Some(address) = *behind.lock().unwrap() else {
+            continue;
+        };
+        tokio::spawn(async move {
+            if let Ok(mut gateway) = TcpStream::connect(address).await {
+                // Either side may leave as it likes.
+                let _ended = copy_bidirectional(&mut caller, &mut gateway).await;
+            }
+        });
+    }
+}
