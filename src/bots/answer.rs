@@ -19,10 +19,6 @@ use crate::{
 /// An answer to a slash command.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The portal.
-    pub portal: PortalId,
-    /// The bot that an event must be of; `None` for any.
-    pub bot: Option<BotCode>,
     /// What is answered.
     pub target: Target,
     /// What to say.
@@ -34,10 +30,19 @@ pub struct Answer {
 /// What is answered.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// An event of the log, by its number: answered at most once.
-    Event(u64),
+    /// An event of the log: answered at most once.
+    Event {
+        /// The portal it must be of; `None` for any.
+        portal: Option<PortalId>,
+        /// The bot it must be of; `None` for any.
+        code: Option<BotCode>,
+        /// Its number.
+        seq: u64,
+    },
     /// The ids of a command: every call posts.
     Command {
+        /// The portal.
+        portal: PortalId,
         /// The bot that was called.
         code: BotCode,
         /// The registered command.
@@ -89,15 +94,13 @@ impl Bots {
     /// [`Error::AnswerUnknown`], or whatever the portal or the store says.
     pub async fn answer(&self, answer: Answer, patience: &Patience) -> Result<Answered, Error> {
         let Answer {
-            portal,
-            bot,
             target,
             content,
             if_closed,
         } = answer;
         match target {
-            Target::Event(seq) => {
-                let found = self.called(&portal, bot.as_ref(), seq).await?;
+            Target::Event { portal, code, seq } => {
+                let found = self.called(portal.as_ref(), code.as_ref(), seq).await?;
                 let (bot, command, dialog) = found;
                 let post = Post {
                     command_id: command.command_id,
@@ -106,9 +109,10 @@ impl Bots {
                     content,
                     if_closed,
                 };
-                self.post_once(&portal, seq, &bot, post, patience).await
+                self.post_once(seq, &bot, post, patience).await
             }
             Target::Command {
+                portal,
                 code,
                 command_id,
                 message_id,
@@ -122,7 +126,7 @@ impl Bots {
                     content,
                     if_closed,
                 };
-                self.post(&portal, &bot, post, patience).await
+                self.post(&bot, post, patience).await
             }
         }
     }
@@ -130,12 +134,13 @@ impl Bots {
     /// The command of an event, and the bot that was called.
     async fn called(
         &self,
-        portal: &PortalId,
+        portal: Option<&PortalId>,
         code: Option<&BotCode>,
         seq: u64,
     ) -> Result<(Identity, CommandRef, DialogId), Error> {
         let stored = self.0.store.find(seq).await?.filter(|stored| {
-            stored.portal == *portal && code.is_none_or(|code| *code == stored.code)
+            portal.is_none_or(|portal| *portal == stored.portal)
+                && code.is_none_or(|code| *code == stored.code)
         });
         let stored = stored.ok_or(Error::UnknownEvent)?;
         let Item::Event(event) = stored.entry.item else {
@@ -146,13 +151,16 @@ impl Bots {
             return Err(Error::Unanswerable);
         }
         let dialog = event.dialog.ok_or(Error::Unanswerable)?;
-        Ok((self.identity(portal, &stored.code)?, command, dialog))
+        Ok((
+            self.identity(&stored.portal, &stored.code)?,
+            command,
+            dialog,
+        ))
     }
 
     /// At most once: the intent is durable before the call leaves, the outcome after.
     async fn post_once(
         &self,
-        portal: &PortalId,
         seq: u64,
         bot: &Identity,
         post: Post,
@@ -164,7 +172,7 @@ impl Bots {
             AnswerBegun::Answered => return Ok(Answered::Already),
             AnswerBegun::Unknown => return Err(Error::AnswerUnknown),
         }
-        let outcome = self.post(portal, bot, post, patience).await;
+        let outcome = self.post(bot, post, patience).await;
         match &outcome {
             // It was posted. Should this write fail, whoever repeats is told that nobody knows.
             Ok(_) => {
@@ -183,12 +191,11 @@ impl Bots {
 
     async fn post(
         &self,
-        portal: &PortalId,
         bot: &Identity,
         post: Post,
         patience: &Patience,
     ) -> Result<Answered, Error> {
-        let portal = self.portal(portal)?;
+        let portal = self.portal(&bot.name.0)?;
         let window = || {
             let (dialog, message_id) = (&post.dialog, post.message_id);
             let window = self.window();

@@ -353,3 +353,33 @@ async fn command_of_a_message_the_user_cannot_see_is_refused() {
         failure(Code::InvalidArgument, "PORTAL_REFUSED", "no")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn event_knows_its_portal_and_bot_and_a_wrong_one_is_not_found() {
+    let mut scene = Scene::start().await;
+    let event = called(&mut scene).await;
+    scene
+        .bots
+        .register_bot(pb::RegisterBotRequest {
+            bot_code: "other".to_owned(),
+            ..crate::scene::helper()
+        })
+        .await
+        .unwrap();
+    let other = pb::AnswerCommandRequest {
+        bot_code: "other".to_owned(),
+        ..answer(&event, "not mine")
+    };
+    let refused = scene.bots.answer_command(other).await.unwrap_err();
+    assert_eq!(
+        told(&refused),
+        failure(Code::NotFound, "UNKNOWN_EVENT", "no")
+    );
+    let named = pb::AnswerCommandRequest {
+        portal: event.portal.clone(),
+        bot_code: event.bot_code.clone(),
+        ..answer(&event, "mine")
+    };
+    let answered = scene.bots.answer_command(named).await.unwrap();
+    assert_eq!(answered.into_inner().outcome(), AnswerOutcome::Answered);
+}

@@ -1,10 +1,15 @@
 //! Answers: inwards what to say to what, outwards what became of it.
 
-use super::{check::Check, content::content, portal::named};
+use super::{
+    check::Check,
+    content::content,
+    portal::{Named, named},
+};
 use crate::{
     bots::{Answer, Answered, IfClosed, Target},
     events::cursor::EventId,
     grpc::status::Refusal,
+    ids::{BotCode, DialogId},
     portal::Portals,
     proto::v1::{self as pb, answer_command_request},
     store::LogId,
@@ -25,31 +30,18 @@ pub(in crate::grpc) fn answer(
         check.parsed("bot_code", &request.bot_code)
     };
     let content = content(&mut check, "content", request.content.as_ref());
-    let mut foreign = false;
     let target = match request.target {
         None => {
             check.broken("event_id", "either `event_id` or `invocation` is needed");
             None
         }
-        Some(Wished::EventId(text)) => {
-            let event: Option<EventId> = check.parsed("event_id", &text);
-            event.map(|EventId(cursor)| {
-                foreign = cursor.log != log;
-                Target::Event(cursor.seq)
-            })
-        }
+        Some(Wished::EventId(text)) => check.parsed("event_id", &text).map(Wish::Event),
         Some(Wished::Invocation(ids)) => {
             check.id("invocation.command_id", ids.command_id);
             check.id("invocation.message_id", ids.message_id);
             let dialog = check.parsed("invocation.dialog_id", &ids.dialog_id);
-            bot.clone()
-                .zip(dialog)
-                .map(|(code, dialog)| Target::Command {
-                    code,
-                    command_id: ids.command_id,
-                    message_id: ids.message_id,
-                    dialog,
-                })
+            let named = bot.clone().zip(dialog);
+            named.map(|(code, dialog)| Wish::Command(code, ids, dialog))
         }
     };
     let if_closed = match check.known("if_window_closed", request.if_window_closed) {
@@ -59,16 +51,36 @@ pub(in crate::grpc) fn answer(
         }
     };
     let (portal, target) = check.done(portal.zip(target))?;
-    if foreign {
-        return Err(Refusal::ForeignEvent);
-    }
+    let target = match target {
+        Wish::Event(EventId(cursor)) if cursor.log != log => return Err(Refusal::ForeignEvent),
+        Wish::Event(EventId(cursor)) => Target::Event {
+            // The event knows its portal; a name is one more thing that must fit.
+            portal: match portal {
+                Named::Default => None,
+                named @ Named::Portal(_) => Some(named.find(portals)?),
+            },
+            code: bot,
+            seq: cursor.seq,
+        },
+        Wish::Command(code, ids, dialog) => Target::Command {
+            portal: portal.find(portals)?,
+            code,
+            command_id: ids.command_id,
+            message_id: ids.message_id,
+            dialog,
+        },
+    };
     Ok(Answer {
-        portal: portal.find(portals)?,
-        bot,
         target,
         content,
         if_closed,
     })
+}
+
+/// What is answered, as far as it can be judged by itself.
+enum Wish {
+    Event(EventId),
+    Command(BotCode, pb::CommandInvocation, DialogId),
 }
 
 pub(in crate::grpc) fn answered(answered: Answered) -> pb::AnswerCommandResponse {
