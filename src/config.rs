@@ -129,6 +129,7 @@ struct Raw {
     store: RawStore,
     outbound: RawOutbound,
     rate: RawRate,
+    calls: RawCalls,
     polling: RawPolling,
     events: RawEvents,
     log: RawLog,
@@ -171,6 +172,13 @@ struct RawOutbound {
 struct RawRate {
     requests_per_second: u64,
     burst: u64,
+    operating_budget: Span,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCalls {
+    attempts: usize,
 }
 
 #[derive(Deserialize)]
@@ -312,6 +320,11 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
             per_second: rate.unwrap_or(u32::MAX),
             burst: burst.unwrap_or(u32::MAX),
         },
+        attempts: within("calls.attempts", raw.calls.attempts, 1..=10)?,
+        operating_budget: raw
+            .rate
+            .operating_budget
+            .within("rate.operating_budget", "0s", "10m")?,
         transport: transport(&raw.outbound)?,
     })
 }

@@ -1,32 +1,38 @@
 //! How we call a portal, and how what it says is understood.
 //!
-//! A [`Call`] passes these stages: [`limit`] waits until the portal's rate allows it, [`auth`] adds
-//! the credential, [`transport`] carries it, [`error::judge`] reads the outcome. [`wire`] is the
-//! portal's language and knows no network.
+//! A [`Call`] passes these stages, each a module: [`retry`] repeats what surely did not run, [`queue`]
+//! decides who leaves next and what leaves together ([`batch`]), [`limit`] says when, [`auth`] adds the
+//! credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is the portal's
+//! language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
-//! passes its limit.
+//! passes its queue and its limit.
+
+pub mod call;
+
+mod retry;
+
+mod batch;
+mod queue;
+
+mod limit;
 
 mod auth;
-pub mod call;
-mod limit;
+mod sender;
 pub mod transport;
-pub mod wire;
 
 pub mod error;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+pub mod wire;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use self::{
+    auth::Credential, limit::Limit, queue::Queue, retry::Budget, sender::Sender,
+    transport::Transport, wire::Reply,
 };
-
-use jiff::{SignedDuration, Timestamp};
-use tracing::debug;
-
-use self::{auth::Credential, limit::Limit, transport::Transport, wire::Reply};
 use crate::{
     clock::Clock,
     fault::{Fault as _, Reason},
@@ -34,7 +40,7 @@ use crate::{
 };
 
 pub use auth::WebhookUrl;
-pub use call::{Call, Patience};
+pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
 pub use limit::Rate;
 
@@ -47,6 +53,10 @@ pub struct Config {
     pub default: Option<PortalId>,
     /// What each portal allows.
     pub rate: Rate,
+    /// Time that each method may spend in the portal within ten minutes; zero for no limit.
+    pub operating_budget: Duration,
+    /// Times a call is made at most where a repeat is safe; 1 for no repeats.
+    pub attempts: usize,
     /// How to reach them.
     pub transport: transport::Config,
 }
@@ -68,13 +78,9 @@ pub struct Portal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     id: PortalId,
-    credential: Credential,
-    limit: Limit,
-    transport: Transport,
-    clock: Clock,
-    /// The portal's clock less ours, in milliseconds.
-    skew_ms: AtomicI64,
-    health: Mutex<Health>,
+    sender: Arc<Sender>,
+    queue: Queue,
+    retries: Budget,
 }
 
 /// How a portal is doing, by its last answer.
@@ -96,7 +102,7 @@ pub enum Health {
 }
 
 impl Portals {
-    /// Handles for all configured portals.
+    /// Handles for all configured portals. Must be called on a runtime.
     ///
     /// # Errors
     ///
@@ -104,14 +110,15 @@ impl Portals {
     pub fn new(config: Config, clock: Clock) -> Result<Self, transport::Error> {
         let transport = Transport::new(&config.transport)?;
         let portal = |(id, url): (PortalId, WebhookUrl)| {
+            let limit = Limit::new(config.rate, config.operating_budget);
+            let credential = Credential::Webhook(url);
+            let sender = Sender::new(id.clone(), credential, limit, transport.clone(), clock);
+            let sender = Arc::new(sender);
             let portal = Portal(Arc::new(Inner {
                 id: id.clone(),
-                credential: Credential::Webhook(url),
-                limit: Limit::new(config.rate),
-                transport: transport.clone(),
-                clock,
-                skew_ms: AtomicI64::new(0),
-                health: Mutex::default(),
+                queue: Queue::start(Arc::clone(&sender)),
+                sender,
+                retries: Budget::new(config.attempts),
             }));
             (id, portal)
         };
@@ -139,13 +146,6 @@ impl Portals {
     }
 }
 
-/// The right to send one request now.
-#[derive(Debug)]
-pub struct Permit<'a> {
-    portal: &'a Inner,
-    patience: &'a Patience,
-}
-
 impl Portal {
     /// Its name.
     #[must_use]
@@ -156,99 +156,43 @@ impl Portal {
     /// The time by the portal's own clock, as far as its answers told.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let skew = SignedDuration::from_millis(self.0.skew_ms.load(Ordering::Relaxed));
-        let now = self.0.clock.now();
-        now.saturating_add(skew).unwrap_or(now)
+        self.0.sender.portal_time()
     }
 
     /// What it allows.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        self.0.limit.rate()
+        self.0.sender.limit.rate()
     }
 
     /// How it is doing.
     #[must_use]
     pub fn health(&self) -> Health {
-        *self.0.health.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.sender.health()
     }
 
-    /// Calls a method, as soon as the portal's limit allows.
+    /// Calls waiting for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.queue.waiting()
+    }
+
+    /// Calls a method when its turn comes, and again where that is safe.
     ///
     /// # Errors
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub async fn call(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
-        self.permit(call.method, patience).await?.send(call).await
+        retry::call(&self.0.queue, &self.0.retries, call, patience).await
     }
 
-    /// Waits for the right to send one request. For what must be decided at the moment of sending.
-    ///
-    /// # Errors
-    ///
-    /// When the wait would outlast the caller's patience; nothing was sent.
-    pub async fn permit<'a>(
-        &'a self,
-        method: wire::Method,
-        patience: &'a Patience,
-    ) -> Result<Permit<'a>, Error> {
-        let refused = |cause| Error::new(method, cause).at(&self.0.id);
-        let permit = tokio::select! {
-            biased;
-            permit = self.0.limit.permit(patience.deadline()) => permit,
-            () = patience.left() => return Err(refused(Cause::CallerLeft)),
-        };
-        match permit {
-            Ok(()) => Ok(Permit {
-                portal: &self.0,
-                patience,
-            }),
-            Err(limit::TooLong { wait }) => Err(refused(Cause::WaitTooLong).wait(wait)),
-        }
-    }
-}
-
-impl Permit<'_> {
-    /// Sends a call and reads what comes back.
+    /// Calls a method once. For whoever has a rhythm of its own.
     ///
     /// # Errors
     ///
     /// See [`Cause`]; the error says whether the call may have run.
-    pub async fn send(self, call: Call) -> Result<Reply, Error> {
-        let Inner {
-            id,
-            credential,
-            limit,
-            transport,
-            clock,
-            ..
-        } = self.portal;
-        let method = call.method;
-        let (url, body) = credential
-            .authorize(call)
-            .map_err(|cause| Error::new(method, cause).at(id))?;
-        if !self.patience.begin_sending() {
-            return Err(Error::new(method, Cause::CallerLeft).at(id));
-        }
-        let sent_at = clock.now();
-        let outcome = transport.post(&url, body).await;
-        match error::judge(method, &url, outcome) {
-            Ok(reply) => {
-                self.portal.learn_skew(&reply, sent_at, clock.now());
-                self.portal.note(Health::Ok);
-                debug!(portal.id = %id, method = %method, "portal answered");
-                Ok(reply)
-            }
-            Err(error) => {
-                if matches!(error.cause(), Cause::Throttled) {
-                    limit.refused().await;
-                }
-                let error = error.at(id);
-                self.portal.note(Health::after(&error));
-                debug!(portal.id = %id, method = %method, reason = error.reason().as_str(), "portal call failed");
-                Err(error)
-            }
-        }
+    pub async fn call_once(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
+        self.0.queue.send(Arc::new(call), patience).await
     }
 }
 
@@ -270,34 +214,5 @@ impl Health {
             | Reason::ApplicationNotInstalled) => Self::Parked(reason),
             _ => Self::Ok,
         }
-    }
-}
-
-impl Inner {
-    fn note(&self, health: Health) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
-    }
-
-    /// The portal finished somewhere between our sending and receiving: a clock within that stretch
-    /// is right, another is off by at least the rest.
-    fn learn_skew(&self, reply: &Reply, sent: Timestamp, received: Timestamp) {
-        let finish = reply.time.as_ref().and_then(|time| time.finish);
-        let Some(finish) =
-            finish.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok())
-        else {
-            return;
-        };
-        let Ok(finish) = Timestamp::from_duration(finish) else {
-            return;
-        };
-        let skew = if finish < sent {
-            finish.duration_since(sent)
-        } else if finish > received {
-            finish.duration_since(received)
-        } else {
-            SignedDuration::ZERO
-        };
-        let millis = i64::try_from(skew.as_millis()).unwrap_or(0);
-        self.skew_ms.store(millis, Ordering::Relaxed);
     }
 }

@@ -3,6 +3,8 @@
 //! Bitrix24 answers `true` also when it posts nothing, so whether the answer window is open is
 //! decided here, at the moment of sending.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tracing::error;
 
 use super::{Bots, Error, directory::Identity, execute::done, window::State, wish::Content};
@@ -10,7 +12,7 @@ use crate::{
     fault::{Chain, Executed, Fault as _},
     ids::{BotCode, DialogId, PortalId},
     portal::{
-        Patience,
+        Cause, Guard, Patience,
         wire::{Method, answer},
     },
     store::{AnswerBegun, CommandRef, Item},
@@ -196,38 +198,52 @@ impl Bots {
         patience: &Patience,
     ) -> Result<Answered, Error> {
         let portal = self.portal(&bot.name.0)?;
-        let window = || {
-            let (dialog, message_id) = (&post.dialog, post.message_id);
-            let window = self.window();
-            window.state(portal.id(), bot.bot_id, dialog, message_id, portal.now())
-        };
-        // Asked twice: now, so that what cannot be posted costs nothing, and when it leaves.
-        if post.if_closed == IfClosed::Refuse && window() == State::Closed {
-            return Err(Error::WindowClosed(post.dialog));
-        }
-        let permit = portal.permit(Method::CommandAnswer, patience).await?;
-        let outcome = match (window(), post.if_closed) {
-            (State::Open, _) => Answered::Posted,
-            (State::Unknown, _) => Answered::WindowUnknown,
-            (State::Closed, IfClosed::Refuse) => return Err(Error::WindowClosed(post.dialog)),
-            (State::Closed, IfClosed::SendMessage) => {
-                let call = bot
-                    .call(Method::MessageSend)
-                    .with("dialogId", post.dialog.as_str())
-                    .with("fields", post.content.fields());
-                let reply = permit.send(call).await?;
-                // It was taken, whatever else the answer says.
-                let id = answer::sent(&reply.result).ok().and_then(|sent| sent.id);
-                return Ok(Answered::Message(id));
+        let seen = Arc::new(Mutex::new(State::Unknown));
+        let window = {
+            let (bots, portal, seen) = (self.clone(), portal.clone(), Arc::clone(&seen));
+            let (bot_id, dialog, message_id) = (bot.bot_id, post.dialog.clone(), post.message_id);
+            move || {
+                let window = bots.window();
+                let state = window.state(portal.id(), bot_id, &dialog, message_id, portal.now());
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
+                state != State::Closed
             }
         };
-        let call = bot
-            .call(Method::CommandAnswer)
-            .with("commandId", post.command_id)
-            .with("messageId", post.message_id)
-            .with("dialogId", post.dialog.as_str())
-            .with("fields", post.content.fields());
-        let reply = permit.send(call).await?;
+        // Asked twice: now, so that what cannot be posted costs nothing, and when it leaves.
+        let open = window();
+        let fields = post.content.fields();
+        let answered = if open {
+            let call = bot
+                .call(Method::CommandAnswer)
+                .with("commandId", post.command_id)
+                .with("messageId", post.message_id)
+                .with("dialogId", post.dialog.as_str())
+                .with("fields", fields.clone())
+                .only_if(Guard::new(window));
+            match portal.call(call, patience).await {
+                Err(error) if matches!(error.cause(), Cause::Withdrawn) => None,
+                answered => Some(answered?),
+            }
+        } else {
+            None
+        };
+        let Some(reply) = answered else {
+            if post.if_closed == IfClosed::Refuse {
+                return Err(Error::WindowClosed(post.dialog));
+            }
+            let call = bot
+                .call(Method::MessageSend)
+                .with("dialogId", post.dialog.as_str())
+                .with("fields", fields);
+            let reply = portal.call(call, patience).await?;
+            // It was taken, whatever else the answer says.
+            let id = answer::sent(&reply.result).ok().and_then(|sent| sent.id);
+            return Ok(Answered::Message(id));
+        };
+        let outcome = match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Unknown => Answered::WindowUnknown,
+            State::Open | State::Closed => Answered::Posted,
+        };
         done(portal, Method::CommandAnswer, &reply)?;
         Ok(outcome)
     }

@@ -197,7 +197,7 @@ impl Poller {
         if let Some(offset) = fetched.next_offset {
             call = call.with("offset", offset);
         }
-        let reply = self.portal.call(call, &Patience::endless()).await?;
+        let reply = self.portal.call_once(call, &Patience::endless()).await?;
         let page = EventPage::from_result(reply.result).map_err(|unreadable| {
             portal::Error::unreadable(Method::EventGet, unreadable).at(self.portal.id())
         })?;

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Parts,
-    caller::Caller,
+    caller::{Arrival, Caller},
     convert::{answer, bot, command},
     deadline::{Work, within},
     events,
@@ -19,13 +19,13 @@ impl BotService for Service {
         &self,
         request: Request<pb::RegisterBotRequest>,
     ) -> Result<Response<pb::RegisterBotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let owner = Caller::anybody().into_owner();
         let wish = bot::registration(&self.0.portals, request, owner)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "RegisterBot",
             Work::Acts,
             |patience| async move { bots.register(wish, &patience).await.map(bot::registered) },
@@ -37,12 +37,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::GetBotRequest>,
     ) -> Result<Response<pb::GetBotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let name = bot::name(&self.0.portals, &request.portal, &request.bot_code)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "GetBot",
             Work::Reads,
             |patience| async move {
@@ -73,12 +73,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::UpdateBotRequest>,
     ) -> Result<Response<pb::UpdateBotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let (name, properties, settings) = bot::update(&self.0.portals, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "UpdateBot",
             Work::Acts,
             |patience| async move {
@@ -94,12 +94,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::UnregisterBotRequest>,
     ) -> Result<Response<pb::UnregisterBotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let name = bot::name(&self.0.portals, &request.portal, &request.bot_code)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "UnregisterBot",
             Work::Acts,
             |patience| async move {
@@ -115,12 +115,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::RegisterCommandRequest>,
     ) -> Result<Response<pb::RegisterCommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let (name, wish, if_exists) = command::registration(&self.0.portals, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "RegisterCommand",
             Work::Acts,
             |patience| async move {
@@ -137,12 +137,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::UpdateCommandRequest>,
     ) -> Result<Response<pb::UpdateCommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let (name, target, change) = command::change(&self.0.portals, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "UpdateCommand",
             Work::Acts,
             |patience| async move {
@@ -158,12 +158,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::ListCommandsRequest>,
     ) -> Result<Response<pb::ListCommandsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let (name, page) = command::list(&self.0.portals, &request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "ListCommands",
             Work::Reads,
             |patience| async move {
@@ -181,12 +181,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::UnregisterCommandRequest>,
     ) -> Result<Response<pb::UnregisterCommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let (name, target) = command::removal(&self.0.portals, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "UnregisterCommand",
             Work::Acts,
             |patience| async move {
@@ -201,12 +201,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::AnswerCommandRequest>,
     ) -> Result<Response<pb::AnswerCommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let wish = answer::answer(&self.0.portals, self.0.log_id, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "AnswerCommand",
             Work::Acts,
             |patience| async move { bots.answer(wish, &patience).await.map(answer::answered) },
@@ -218,12 +218,12 @@ impl BotService for Service {
         &self,
         request: Request<pb::ExecuteCommandRequest>,
     ) -> Result<Response<pb::ExecuteCommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (arrival, request) = Arrival::of(request);
         let wish = command::execution(&self.0.portals, request)?;
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &metadata,
+            &arrival,
             "ExecuteCommand",
             Work::Acts,
             |patience| async move {

@@ -7,7 +7,10 @@
 use std::{
     fmt::Write as _,
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,10 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, info_span, warn};
 
-use super::status::{Refusal, status};
+use super::{
+    caller::Arrival,
+    status::{Refusal, status},
+};
 use crate::{fault::Fault, lifecycle::Lifecycle, portal::Patience};
 
 /// For calls without a deadline.
@@ -37,7 +43,7 @@ pub(super) enum Work {
 /// Runs the work of one call within its deadline.
 pub(super) async fn within<T, E, F>(
     life: &Lifecycle,
-    metadata: &MetadataMap,
+    arrival: &Arrival,
     rpc: &'static str,
     work: Work,
     run: impl FnOnce(Patience) -> F,
@@ -47,8 +53,8 @@ where
     E: Fault,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let patience_ends = answer_by(Instant::now(), timeout(metadata));
-    let patience = Patience::until(patience_ends);
+    let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
+    let patience = Patience::until(Arc::clone(&arrival.turn), patience_ends);
     // Also when the caller goes away and this future is dropped.
     let waiting = Waiting(patience.clone());
     let call_id = call_id();

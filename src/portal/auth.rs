@@ -1,13 +1,17 @@
 //! Adds a portal's credential to a call, and is the only place that knows it.
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::Value;
 
 use super::{
     Call, Cause,
+    batch::Load,
     transport::{Body, SecretUrl},
     wire::{
         Method,
+        batch::looks_like_reference,
         form::{self, Booleans},
         method::BotToken,
     },
@@ -66,42 +70,65 @@ impl WebhookUrl {
 
 impl Credential {
     /// The address and the body of a call.
-    pub(super) fn authorize(&self, call: Call) -> Result<(SecretUrl, Body), Cause> {
+    pub(super) fn authorize(&self, call: &Call) -> Result<(SecretUrl, Body), Cause> {
         let Self::Webhook(WebhookUrl(base)) = self;
-        let Call {
-            method,
-            mut params,
-            bot_token,
-        } = call;
-        if let Some(token) = bot_token {
-            place(&mut params, method.bot_token(), token.expose_secret());
-        }
+        let method = call.method;
         let body = if method == Method::MessageCommand {
             // In private dialogs Bitrix24 reads this method's form variables only (C19).
-            let form = form::encode(&params, Booleans::YesNo).map_err(|_| Cause::BadArguments)?;
+            let form =
+                form::encode(&call.params, Booleans::YesNo).map_err(|_| Cause::BadArguments)?;
             Body::Form(form.into())
         } else {
-            let json = serde_json::to_vec(&params).map_err(|_| Cause::BadArguments)?;
+            let json = serde_json::to_vec(&WithToken(call)).map_err(|_| Cause::BadArguments)?;
             Body::Json(json.into())
         };
         Ok((base.method(method.as_str()), body))
     }
+
+    /// A call as an entry of a batch; nothing when it must travel alone.
+    pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
+        let Self::Webhook(_) = self;
+        let entry = load.text();
+        let Some(token) = &call.bot_token else {
+            return Some(entry.to_owned());
+        };
+        let token = token.expose_secret();
+        if call.method.bot_token() != BotToken::Top || looks_like_reference(token) {
+            return None;
+        }
+        let and = if entry.contains('?') { '&' } else { '?' };
+        let token = utf8_percent_encode(token, NON_ALPHANUMERIC);
+        Some(format!("{entry}{and}botToken={token}"))
+    }
 }
 
-fn place(params: &mut Map<String, Value>, at: BotToken, token: &str) {
-    match at {
-        BotToken::None => {}
-        BotToken::Top => {
-            params.insert("botToken".to_owned(), token.into());
+/// The parameters of a call with its bot's token in its place.
+struct WithToken<'a>(&'a Call);
+
+impl Serialize for WithToken<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(Call {
+            method,
+            params,
+            bot_token,
+            ..
+        }) = self;
+        let token = bot_token.as_ref().map(ExposeSecret::expose_secret);
+        let mut map = serializer.serialize_map(None)?;
+        if let (Some(token), BotToken::Top) = (token, method.bot_token()) {
+            map.serialize_entry("botToken", token)?;
         }
-        BotToken::Fields => {
-            let fields = params
-                .entry("fields")
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(fields) = fields {
-                fields.insert("botToken".to_owned(), token.into());
+        for (name, value) in params {
+            match (token, method.bot_token(), value) {
+                (Some(token), BotToken::Fields, Value::Object(fields)) if name == "fields" => {
+                    let mut fields = fields.clone();
+                    fields.insert("botToken".to_owned(), token.into());
+                    map.serialize_entry(name, &fields)?;
+                }
+                _ => map.serialize_entry(name, value)?,
             }
         }
+        map.end()
     }
 }
 

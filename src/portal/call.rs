@@ -1,8 +1,11 @@
 //! One call of a method, and the patience of whoever waits for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use secrecy::SecretString;
@@ -21,6 +24,50 @@ pub struct Call {
     pub params: Map<String, Value>,
     /// The token of the bot that calls, where the method wants one.
     pub bot_token: Option<SecretString>,
+    /// Asked at the moment of sending.
+    pub guard: Option<Guard>,
+}
+
+/// Decides at the moment of sending whether a call is still to be sent.
+#[derive(Clone)]
+pub struct Guard(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Guard {
+    /// Lets a call through while this is true.
+    pub fn new(wanted: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wanted))
+    }
+
+    /// Whether to send.
+    #[must_use]
+    pub fn lets_through(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+/// Who goes first when a portal's rate does not suffice for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// What a person waits for.
+    Answers,
+    /// Everything else that a caller waits for.
+    Calls,
+    /// Fetching of events.
+    Polls,
+}
+
+/// Calls of one order leave one at a time, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Order {
+    what: &'static str,
+    bot: i64,
+    object: String,
 }
 
 impl Call {
@@ -31,6 +78,7 @@ impl Call {
             method,
             params: Map::new(),
             bot_token: None,
+            guard: None,
         }
     }
 
@@ -39,6 +87,71 @@ impl Call {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.params.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// The same, to be sent only if something still holds then.
+    #[must_use]
+    pub fn only_if(mut self, guard: Guard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Who goes first.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self.method {
+            Method::EventGet => Lane::Polls,
+            Method::CommandAnswer
+            | Method::MessageSend
+            | Method::MessageUpdate
+            | Method::MessageDelete
+            | Method::InputActionNotify
+            | Method::MessageCommand => Lane::Answers,
+            _ => Lane::Calls,
+        }
+    }
+
+    /// The bot it is for; 0 when that is not told.
+    #[must_use]
+    pub fn bot(&self) -> i64 {
+        let id = self
+            .params
+            .get("botId")
+            .or_else(|| self.params.get("BOT_ID"));
+        id.and_then(Value::as_i64).unwrap_or(0)
+    }
+
+    /// Bytes of its parameters, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        serde_json::to_vec(&self.params).map_or(0, |json| json.len())
+    }
+
+    /// What it must not overtake.
+    #[must_use]
+    pub fn order(&self) -> Option<Order> {
+        let text = |name: &str| {
+            self.params
+                .get(name)
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
+        let (what, object) = match self.method {
+            Method::CommandAnswer | Method::MessageSend => ("dialog", text("dialogId")),
+            Method::MessageUpdate | Method::MessageDelete => ("message", text("messageId")),
+            Method::BotRegister | Method::BotUpdate | Method::BotUnregister => {
+                ("bot", String::new())
+            }
+            Method::CommandRegister | Method::CommandUpdate | Method::CommandUnregister => {
+                ("commands", String::new())
+            }
+            _ => return None,
+        };
+        Some(Order {
+            what,
+            bot: self.bot(),
+            object,
+        })
     }
 
     /// The same on behalf of a bot.
@@ -60,30 +173,38 @@ const GONE: u8 = 2;
 /// means that nothing is ever sent.
 #[derive(Debug, Clone)]
 pub struct Patience {
+    caller: Arc<str>,
     deadline: Option<Instant>,
     state: Arc<AtomicU8>,
     left: CancellationToken,
 }
 
 impl Patience {
-    /// Of somebody who waits until then.
+    /// Of a caller who waits until then.
     #[must_use]
-    pub fn until(deadline: Instant) -> Self {
-        Self::new(Some(deadline))
+    pub fn until(caller: Arc<str>, deadline: Instant) -> Self {
+        Self::new(caller, Some(deadline))
     }
 
     /// Of a task of ours, which has time.
     #[must_use]
     pub fn endless() -> Self {
-        Self::new(None)
+        Self::new(Arc::from(""), None)
     }
 
-    fn new(deadline: Option<Instant>) -> Self {
+    fn new(caller: Arc<str>, deadline: Option<Instant>) -> Self {
         Self {
+            caller,
             deadline,
             state: Arc::new(AtomicU8::new(WAITING)),
             left: CancellationToken::new(),
         }
+    }
+
+    /// Who waits, for fairness among callers; empty for ourselves.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<str> {
+        &self.caller
     }
 
     /// When it ends, if it does.
@@ -102,6 +223,12 @@ impl Patience {
             Ok(_) => true,
             Err(state) => state == SENT,
         }
+    }
+
+    /// Whether whoever waited left before anything was sent.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
     }
 
     /// Completes when whoever waited left before anything was sent.

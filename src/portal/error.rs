@@ -143,6 +143,12 @@ pub enum Cause {
     /// Whoever asked stopped waiting before anything was sent.
     #[error("the caller left before the call was sent")]
     CallerLeft,
+    /// What the call was for is gone since; it was not sent.
+    #[error("the call was withdrawn before it was sent")]
+    Withdrawn,
+    /// Too many calls wait for this portal already.
+    #[error("too many calls wait for this portal")]
+    QueueFull,
     /// The portal's limit would let the call through only after its deadline.
     #[error("the call would have to wait longer than its deadline allows")]
     WaitTooLong,
@@ -291,7 +297,9 @@ impl Fault for Error {
             Cause::Throttled | Cause::OperatingLimit | Cause::BotLimit | Cause::WaitTooLong => {
                 Kind::Exhausted
             }
+            Cause::QueueFull => Kind::Exhausted,
             Cause::CallerLeft => Kind::Late,
+            Cause::Withdrawn => Kind::Unready,
             Cause::Overloaded
             | Cause::Credential(_)
             | Cause::Scope
@@ -332,6 +340,8 @@ impl Fault for Error {
         match self.cause() {
             Cause::Throttled => Reason::PortalThrottled,
             Cause::CallerLeft => Reason::DeadlineExceeded,
+            Cause::QueueFull => Reason::QueueFull,
+            Cause::Withdrawn => Reason::AnswerWindowClosed,
             Cause::WaitTooLong => Reason::DeadlineTooShort,
             Cause::OperatingLimit => Reason::PortalOperatingLimit,
             Cause::Overloaded => Reason::PortalParked,
@@ -376,7 +386,10 @@ impl Fault for Error {
             | Cause::CommandExists
             | Cause::MessageMissing
             | Cause::ChatMissing => Origin::Caller,
-            Cause::Misconfigured | Cause::NotInBatch | Cause::BotTokenUnusable => Origin::Gateway,
+            Cause::QueueFull
+            | Cause::Misconfigured
+            | Cause::NotInBatch
+            | Cause::BotTokenUnusable => Origin::Gateway,
             _ => Origin::Portal,
         }
     }

@@ -1,58 +1,47 @@
 //! Paces requests so that a portal need not refuse us.
 //!
-//! Bitrix24 counts requests per portal and source address: each adds one, every second takes some
-//! off, and above a threshold it refuses (C5). This is a mirror of that counter on the safe side of
-//! its readings: it loses what a second takes off only when the whole second has passed, and keeps
-//! the last portion of the threshold in reserve for requests that bunch up on the way.
+//! Two budgets apply. *Rate*: Bitrix24 counts requests per portal and source address; each adds one,
+//! every second takes some off, and above a threshold it refuses. *Operating time*: each credential may
+//! spend so many seconds in each method within ten minutes, which only the portal's answers tell (C5).
 //!
-//! Invariant: nothing reaches the transport without a permit. Permits are given in order of asking.
+//! Both are mirrored on the safe side of their readings. Invariant: nothing reaches the transport
+//! without a permit.
 
-use std::time::Duration;
+mod operating;
+mod rate;
 
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep_until},
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// What a portal allows.
-#[derive(Debug, Clone, Copy)]
-pub struct Rate {
-    /// Requests taken off the counter per second; 0 means no limit.
-    pub per_second: u32,
-    /// The threshold of the counter.
-    pub burst: u32,
-}
+use tokio::time::Instant;
+
+use self::{operating::Operating, rate::Bucket};
+use super::wire::{Method, Time};
+
+pub use rate::Rate;
 
 /// The gate to one portal.
 #[derive(Debug)]
 pub(super) struct Limit {
     rate: Rate,
-    // Held while waiting: that is what keeps the order.
-    counter: Mutex<Counter>,
+    budgets: Mutex<Budgets>,
 }
 
 #[derive(Debug)]
-struct Counter {
-    level: u32,
-    /// Whole seconds are taken off from here on.
-    since: Instant,
-}
-
-/// The wait would outlast the deadline.
-#[derive(Debug)]
-pub(super) struct TooLong {
-    /// How long it would have been.
-    pub(super) wait: Duration,
+struct Budgets {
+    bucket: Bucket,
+    operating: Operating,
 }
 
 impl Limit {
-    pub(super) fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate, operating_budget: Duration) -> Self {
         Self {
             rate,
-            counter: Mutex::new(Counter {
-                // Nobody knows what was sent from this address before we started.
-                level: rate.burst / 2,
-                since: Instant::now(),
+            budgets: Mutex::new(Budgets {
+                bucket: Bucket::new(rate, Instant::now()),
+                operating: Operating::new(operating_budget),
             }),
         }
     }
@@ -61,98 +50,57 @@ impl Limit {
         self.rate
     }
 
-    /// Waits for a turn, or refuses early when it would come after `deadline`.
-    pub(super) async fn permit(&self, deadline: Option<Instant>) -> Result<(), TooLong> {
-        if self.rate.per_second == 0 {
-            return Ok(());
-        }
-        let mut counter = self.counter.lock().await;
-        loop {
-            let now = Instant::now();
-            counter.settle(now, self.rate.per_second);
-            let usable = self.rate.burst.saturating_sub(self.rate.per_second).max(1);
-            if counter.level < usable {
-                counter.level += 1;
-                return Ok(());
-            }
-            let next = counter.since + Duration::from_secs(1);
-            if deadline.is_some_and(|deadline| next >= deadline) {
-                return Err(TooLong { wait: next - now });
-            }
-            sleep_until(next).await;
-        }
+    /// Takes a permit for one request, or says when to ask again.
+    pub(super) fn permit(&self, now: Instant) -> Result<(), Instant> {
+        self.budgets().bucket.take(now)
+    }
+
+    /// Gives a permit back that was not used.
+    pub(super) fn return_permit(&self) {
+        self.budgets().bucket.put_back();
+    }
+
+    /// How many more requests could leave now.
+    pub(super) fn spare(&self, now: Instant) -> u32 {
+        self.budgets().bucket.spare(now)
+    }
+
+    /// When the next permit will be there if so many are taken first.
+    pub(super) fn ready_after(&self, requests: u32, now: Instant) -> Instant {
+        self.budgets().bucket.ready_after(requests, now)
+    }
+
+    /// Whether a method has operating time left, or when it will have.
+    pub(super) fn method_ready(&self, method: Method, now: Instant) -> Result<(), Instant> {
+        self.budgets().operating.ready(method, now)
+    }
+
+    /// A call of a method left.
+    pub(super) fn began(&self, method: Method) {
+        self.budgets().operating.began(method);
+    }
+
+    /// A call of a method came back, perhaps telling what it cost. `unix` is our clock now.
+    pub(super) fn ended(&self, method: Method, time: Option<&Time>, unix: f64, now: Instant) {
+        self.budgets().operating.ended(method, time, unix, now);
+    }
+
+    /// How long a call of a method takes in the portal, if one was seen.
+    pub(super) fn usual(&self, method: Method) -> Option<Duration> {
+        self.budgets().operating.usual(method)
     }
 
     /// The portal refused for its rate: somebody else shares our address, so its counter is full.
-    pub(super) async fn refused(&self) {
-        if self.rate.per_second > 0 {
-            let mut counter = self.counter.lock().await;
-            counter.level = self.rate.burst;
-            counter.since = Instant::now();
-        }
-    }
-}
-
-impl Counter {
-    fn settle(&mut self, now: Instant, per_second: u32) {
-        let seconds = now.duration_since(self.since).as_secs();
-        let off = u32::try_from(seconds)
-            .unwrap_or(u32::MAX)
-            .saturating_mul(per_second);
-        if off >= self.level {
-            // The first request of a new busy stretch begins its own seconds.
-            self.level = 0;
-            self.since = now;
-        } else if off > 0 {
-            self.level -= off;
-            self.since += Duration::from_secs(seconds);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATE: Rate = Rate {
-        per_second: 2,
-        burst: 50,
-    };
-
-    #[tokio::test(start_paused = true)]
-    async fn a_fresh_gate_lets_half_a_burst_through_and_then_two_a_second() {
-        let gate = Limit::new(RATE);
-        let started = Instant::now();
-        for _ in 0..23 {
-            gate.permit(None).await.unwrap();
-        }
-        assert_eq!(started.elapsed(), Duration::ZERO);
-        for _ in 0..20 {
-            gate.permit(None).await.unwrap();
-        }
-        assert_eq!(started.elapsed(), Duration::from_secs(10));
+    pub(super) fn refused(&self, now: Instant) {
+        self.budgets().bucket.fill(now);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_deadline_is_refused_at_once() {
-        let gate = Limit::new(RATE);
-        while gate.permit(Some(Instant::now())).await.is_ok() {}
-        let started = Instant::now();
-        let late = gate
-            .permit(Some(started + Duration::from_millis(300)))
-            .await;
-        assert!(late.is_err());
-        assert_eq!(started.elapsed(), Duration::ZERO);
+    /// The portal refused a method for its operating time. Says until when it is not called.
+    pub(super) fn banned(&self, method: Method, now: Instant) -> Instant {
+        self.budgets().operating.banned(method, now)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn no_limit_means_no_wait() {
-        let gate = Limit::new(Rate {
-            per_second: 0,
-            burst: 1,
-        });
-        for _ in 0..1000 {
-            gate.permit(Some(Instant::now())).await.unwrap();
-        }
+    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

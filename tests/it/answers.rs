@@ -286,11 +286,12 @@ async fn unknown_outcome_stays_unknown_and_is_never_posted_again() {
 async fn refused_answer_leaves_the_event_open() {
     let mut scene = Scene::start().await;
     let event = called(&mut scene).await;
-    let throttled = Fault::error(503, "QUERY_LIMIT_EXCEEDED", "Too many requests");
-    scene
-        .portal
-        .faults()
-        .on("imbot.v2.Command.answer", throttled);
+    let waiting = Fault::error(
+        401,
+        "METHOD_CONFIRM_WAITING",
+        "Waiting for the administrator",
+    );
+    scene.portal.faults().on("imbot.v2.Command.answer", waiting);
     let refused = scene
         .bots
         .answer_command(answer(&event, "later"))
@@ -298,7 +299,11 @@ async fn refused_answer_leaves_the_event_open() {
         .unwrap_err();
     assert_eq!(
         told(&refused),
-        failure(Code::ResourceExhausted, "PORTAL_THROTTLED", "no")
+        failure(
+            Code::FailedPrecondition,
+            "METHOD_CONFIRMATION_REQUIRED",
+            "no"
+        )
     );
     let answered = scene
         .bots

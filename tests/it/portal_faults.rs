@@ -67,6 +67,8 @@ impl Stage {
     async fn new() -> Self {
         let settings = [
             ("rate.requests_per_second", "0"),
+            // One call is one request here: what is repeated is another story.
+            ("calls.attempts", "1"),
             ("polling.idle_pause", "5m"),
         ];
         let mut scene = Scene::with(&settings, Quirks::default()).await;
@@ -189,6 +191,10 @@ impl Stage {
             self.keeps_secrets(&status);
             told
         });
+        if matches!(&outcome, Err(told) if told.reason == "PORTAL_OPERATING_LIMIT") {
+            // The method is left alone for as long as the portal bans it.
+            tokio::time::sleep(Duration::from_secs(301)).await;
+        }
         self.call(call)
             .await
             .unwrap_or_else(|status| panic!("{call:?} after {name}: {status}"));

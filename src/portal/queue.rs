@@ -1,0 +1,347 @@
+//! Who leaves next when a portal's rate does not suffice for all.
+//!
+//! A call that finds nobody waiting and a permit at hand leaves at once, on the caller's own task. Else
+//! it waits in its [`Lane`]: answers before other calls before fetching, but whoever waited long enough
+//! comes first; within a lane callers take turns, and within a caller its bots. A dispatcher sends what
+//! waits, several in one request when permits are scarce.
+//!
+//! Rules: calls of one [`Order`] leave one at a time in the order of their arrival. The queue is
+//! bounded, and refuses early what cannot leave before its deadline.
+
+mod lanes;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use self::lanes::Lanes;
+use super::{
+    Error, Patience,
+    batch::{self, Load, Passenger},
+    call::{Call, Order},
+    error::Cause,
+    sender::Sender,
+    wire::{Method, Reply, batch::MOST_CALLS},
+};
+
+/// Most calls waiting of one caller.
+const PER_CALLER: usize = 1_000;
+
+/// Most calls waiting.
+const IN_ALL: usize = 10_000;
+
+/// Most bytes of parameters waiting.
+const BYTES: usize = 64 << 20;
+
+/// Requests on their way at once.
+const UNDER_WAY: usize = 64;
+
+/// The line in front of one portal. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Queue(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sender: Arc<Sender>,
+    state: Mutex<State>,
+    /// Shared with the dispatcher, which must not keep the queue alive.
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: Lanes,
+    /// Orders of which a call is on its way.
+    busy: HashSet<Order>,
+    under_way: usize,
+    waiting: usize,
+    bytes: usize,
+    per_caller: HashMap<Arc<str>, usize>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+struct Entry {
+    call: Arc<Call>,
+    order: Option<Order>,
+    patience: Patience,
+    since: Instant,
+    bytes: usize,
+    /// Its text as an entry of a batch; `None` when it must travel alone.
+    load: Option<Load>,
+    reply: oneshot::Sender<Result<Reply, Error>>,
+}
+
+/// Ends the dispatcher with the last handle.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+impl Queue {
+    /// A queue with its dispatcher, on the current runtime.
+    pub(super) fn start(sender: Arc<Sender>) -> Self {
+        let changed = Arc::new(Notify::new());
+        let inner = Arc::new(Inner {
+            sender,
+            state: Mutex::default(),
+            changed: Arc::clone(&changed),
+        });
+        tokio::spawn(dispatch(Arc::downgrade(&inner), changed));
+        Self(inner)
+    }
+
+    /// Sends a call when its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Cause`]; the error says whether the call may have run.
+    pub(super) async fn send(&self, call: Arc<Call>, patience: &Patience) -> Result<Reply, Error> {
+        let order = call.order();
+        if self.0.may_leave_at_once(call.method, order.as_ref()) {
+            let _under_way = UnderWay {
+                inner: &self.0,
+                orders: order.into_iter().collect(),
+            };
+            return self.0.sender.send_alone(&call, patience).await;
+        }
+        let waiting = self.0.enter(call, order, patience)?;
+        waiting.await
+    }
+
+    /// Calls waiting, by lane.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.state().waiting
+    }
+}
+
+/// Requests and orders that are on their way, until dropped.
+struct UnderWay<'a> {
+    inner: &'a Inner,
+    orders: Vec<Order>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.inner.state();
+            state.under_way -= 1;
+            for order in &self.orders {
+                state.busy.remove(order);
+            }
+            state.waiting
+        };
+        if waiting > 0 {
+            self.inner.changed.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place on the way if nobody waits and everything is at hand.
+    fn may_leave_at_once(&self, method: Method, order: Option<&Order>) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        let free = order.is_none_or(|order| !state.busy.contains(order));
+        let ready = state.waiting == 0 && free && state.under_way < UNDER_WAY;
+        let limit = &self.sender.limit;
+        if !ready || limit.method_ready(method, now).is_err() || limit.permit(now).is_err() {
+            return false;
+        }
+        state.under_way += 1;
+        state.busy.extend(order.cloned());
+        true
+    }
+
+    /// Puts a call in line, unless that is of no use.
+    fn enter(
+        self: &Arc<Self>,
+        call: Arc<Call>,
+        order: Option<Order>,
+        patience: &Patience,
+    ) -> Result<impl Future<Output = Result<Reply, Error>> + use<>, Error> {
+        let method = call.method;
+        let refuse = |cause| Error::new(method, cause).at(&self.sender.portal);
+        let now = Instant::now();
+        let load = batch::load(&call);
+        let bytes = load.as_ref().map_or_else(|| call.size(), Load::len) + size_of::<Entry>();
+        let lane = call.lane();
+        let caller = Arc::clone(patience.caller());
+        let (reply, answer) = oneshot::channel();
+        let mut state = self.state();
+        let of_caller = state.per_caller.get(&caller).copied().unwrap_or(0);
+        if of_caller >= PER_CALLER || state.waiting >= IN_ALL || state.bytes + bytes > BYTES {
+            return Err(refuse(Cause::QueueFull).wait(Duration::from_secs(1)));
+        }
+        if let Some(deadline) = patience.deadline() {
+            let leaves = self.earliest(&state, method, now);
+            if leaves >= deadline {
+                return Err(refuse(Cause::WaitTooLong).wait(leaves - now));
+            }
+        }
+        state.waiting += 1;
+        state.bytes += bytes;
+        *state.per_caller.entry(Arc::clone(&caller)).or_default() += 1;
+        let bot = call.bot();
+        let entry = Entry {
+            call,
+            order,
+            patience: patience.clone(),
+            since: now,
+            bytes,
+            load,
+            reply,
+        };
+        state.lanes.push(lane, caller, bot, entry);
+        drop(state);
+        self.changed.notify_one();
+        let patience = patience.clone();
+        let left = refuse(Cause::CallerLeft);
+        let lost = refuse(Cause::CallerLeft);
+        Ok(async move {
+            tokio::select! {
+                biased;
+                // The dispatcher answers every call it takes, unless the process ends.
+                answer = answer => answer.unwrap_or(Err(lost)),
+                () = patience.left() => Err(left),
+            }
+        })
+    }
+
+    /// When a call that enters now leaves at the earliest, if everything before it travels together.
+    fn earliest(&self, state: &State, method: Method, now: Instant) -> Instant {
+        let limit = &self.sender.limit;
+        let requests = u32::try_from(state.waiting / MOST_CALLS).unwrap_or(u32::MAX);
+        let by_rate = limit.ready_after(requests, now);
+        match limit.method_ready(method, now) {
+            Ok(()) => by_rate,
+            Err(ready) => by_rate.max(ready),
+        }
+    }
+
+    /// What to send now, or when to look again.
+    fn next(&self) -> Result<Vec<Entry>, Option<Instant>> {
+        let now = Instant::now();
+        let limit = &self.sender.limit;
+        let mut state = self.state();
+        state.forget_the_departed();
+        if state.waiting == 0 || state.under_way >= UNDER_WAY {
+            return Err(None);
+        }
+        limit.permit(now).map_err(Some)?;
+        let size = size(state.waiting, limit.spare(now) + 1);
+        let State { lanes, busy, .. } = &mut *state;
+        let mut look_again = None;
+        let mut ready = |method| match limit.method_ready(method, now) {
+            Ok(()) => true,
+            Err(at) => {
+                look_again = Some(look_again.map_or(at, |known: Instant| known.min(at)));
+                false
+            }
+        };
+        let group = lanes.take(size, now, busy, &mut ready, |method| limit.usual(method));
+        if group.is_empty() {
+            limit.return_permit();
+            return Err(look_again);
+        }
+        for entry in &group {
+            state.account(entry);
+        }
+        state.under_way += 1;
+        Ok(group)
+    }
+}
+
+impl State {
+    /// An entry leaves the line.
+    fn account(&mut self, entry: &Entry) {
+        self.waiting -= 1;
+        self.bytes -= entry.bytes;
+        let caller = entry.patience.caller();
+        if let Some(count) = self.per_caller.get_mut(caller) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_caller.remove(caller);
+            }
+        }
+    }
+
+    /// Calls whose callers left before anything was sent make room.
+    fn forget_the_departed(&mut self) {
+        for entry in self.lanes.remove_departed() {
+            self.account(&entry);
+        }
+    }
+}
+
+/// How many calls go into one request: one while permits are plentiful, and the more the scarcer they
+/// are, so that what waits fits into half of them.
+fn size(waiting: usize, permits: u32) -> usize {
+    let permits = usize::try_from(permits / 2).unwrap_or(usize::MAX).max(1);
+    waiting.div_ceil(permits).clamp(1, MOST_CALLS)
+}
+
+/// Sends what waits, until the last handle of the queue is gone.
+async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
+    while let Some(inner) = queue.upgrade() {
+        let look_again = match inner.next() {
+            Ok(group) => {
+                tokio::spawn(send(inner, group));
+                continue;
+            }
+            Err(look_again) => look_again,
+        };
+        drop(inner);
+        let alarm = async {
+            match look_again {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = changed.notified() => {}
+            () = alarm => {}
+        }
+    }
+}
+
+/// Sends calls that left the line together, and answers each.
+async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
+    let _under_way = UnderWay {
+        inner: &inner,
+        orders: group
+            .iter_mut()
+            .filter_map(|entry| entry.order.take())
+            .collect(),
+    };
+    if let [_] = group[..]
+        && let Some(entry) = group.pop()
+    {
+        let outcome = inner.sender.send_alone(&entry.call, &entry.patience).await;
+        // The caller may have left; its call ran to its end all the same.
+        let _unheard = entry.reply.send(outcome);
+        return;
+    }
+    let passengers = group
+        .into_iter()
+        .map(|entry| Passenger {
+            call: entry.call,
+            patience: entry.patience,
+            load: entry.load,
+            reply: entry.reply,
+        })
+        .collect();
+    inner.sender.send_together(passengers).await;
+}

@@ -1,0 +1,273 @@
+//! Whose turn it is.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Entry;
+use crate::portal::{
+    call::{Lane, Order},
+    wire::Method,
+};
+
+/// The time that the calls of one request may take in the portal, which cuts it off after 60 s.
+const TOGETHER: Duration = Duration::from_secs(10);
+
+/// Whoever waited this long comes before the lanes above, so that no lane starves.
+const PATIENCE: [(Lane, Duration); 2] = [
+    (Lane::Polls, Duration::from_secs(15)),
+    (Lane::Calls, Duration::from_secs(5)),
+];
+
+/// All lines.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    answers: Line,
+    calls: Line,
+    polls: Line,
+}
+
+/// The callers of a lane, in turn.
+#[derive(Debug, Default)]
+struct Line(VecDeque<CallerLine>);
+
+/// The bots of a caller, in turn.
+#[derive(Debug)]
+struct CallerLine {
+    caller: Arc<str>,
+    bots: VecDeque<BotLine>,
+}
+
+/// The calls of a bot, oldest first.
+#[derive(Debug)]
+struct BotLine {
+    bot: i64,
+    entries: VecDeque<Entry>,
+}
+
+impl Lanes {
+    pub(super) fn push(&mut self, lane: Lane, caller: Arc<str>, bot: i64, entry: Entry) {
+        self.line(lane).push(caller, bot, entry);
+    }
+
+    /// Takes up to `size` calls of one lane that may leave now. Their orders become busy.
+    pub(super) fn take(
+        &mut self,
+        size: usize,
+        now: Instant,
+        busy: &mut HashSet<Order>,
+        ready: &mut impl FnMut(Method) -> bool,
+        usual: impl Fn(Method) -> Option<Duration>,
+    ) -> Vec<Entry> {
+        let impatient = PATIENCE.iter().filter(|(lane, patience)| {
+            let oldest = self.peek(*lane).oldest();
+            oldest.is_some_and(|since| now.duration_since(since) >= *patience)
+        });
+        let lanes: Vec<Lane> = impatient
+            .map(|(lane, _)| *lane)
+            .chain([Lane::Answers, Lane::Calls, Lane::Polls])
+            .collect();
+        for lane in lanes {
+            let mut group = Group {
+                size,
+                time: TOGETHER,
+                entries: Vec::new(),
+            };
+            self.line(lane).fill(&mut group, busy, ready, &usual);
+            if !group.entries.is_empty() {
+                return group.entries;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Takes out the calls whose callers left.
+    pub(super) fn remove_departed(&mut self) -> Vec<Entry> {
+        let mut departed = Vec::new();
+        for line in [&mut self.answers, &mut self.calls, &mut self.polls] {
+            line.remove_departed(&mut departed);
+        }
+        departed
+    }
+
+    fn line(&mut self, lane: Lane) -> &mut Line {
+        match lane {
+            Lane::Answers => &mut self.answers,
+            Lane::Calls => &mut self.calls,
+            Lane::Polls => &mut self.polls,
+        }
+    }
+
+    fn peek(&self, lane: Lane) -> &Line {
+        match lane {
+            Lane::Answers => &self.answers,
+            Lane::Calls => &self.calls,
+            Lane::Polls => &self.polls,
+        }
+    }
+}
+
+/// Calls that leave together.
+struct Group {
+    size: usize,
+    /// Time left in the portal.
+    time: Duration,
+    entries: Vec<Entry>,
+}
+
+impl Group {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.size
+    }
+
+    /// Whether a call may join. The first one always may; it travels alone if it must.
+    fn admits(&self, entry: &Entry, usual: Option<Duration>) -> bool {
+        let Some(first) = self.entries.first() else {
+            return true;
+        };
+        let batchable = first.load.is_some() && entry.load.is_some();
+        batchable && usual.is_some_and(|usual| usual <= self.time)
+    }
+
+    fn join(&mut self, entry: Entry, usual: Option<Duration>) {
+        // A call of unknown length, or one that must, travels alone.
+        match usual.filter(|_| entry.load.is_some()) {
+            Some(usual) => self.time = self.time.saturating_sub(usual),
+            None => self.size = 1,
+        }
+        self.entries.push(entry);
+    }
+}
+
+impl Line {
+    fn push(&mut self, caller: Arc<str>, bot: i64, entry: Entry) {
+        let index = self.0.iter().position(|line| line.caller == caller);
+        let index = index.unwrap_or_else(|| {
+            self.0.push_back(CallerLine {
+                caller,
+                bots: VecDeque::new(),
+            });
+            self.0.len() - 1
+        });
+        let bots = &mut self.0[index].bots;
+        match bots.iter_mut().find(|line| line.bot == bot) {
+            Some(line) => line.entries.push_back(entry),
+            None => bots.push_back(BotLine {
+                bot,
+                entries: VecDeque::from([entry]),
+            }),
+        }
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        let bots = self.0.iter().flat_map(|caller| &caller.bots);
+        bots.filter_map(|bot| bot.entries.front())
+            .map(|entry| entry.since)
+            .min()
+    }
+
+    /// One call of each caller in turn, round after round.
+    fn fill(
+        &mut self,
+        group: &mut Group,
+        busy: &mut HashSet<Order>,
+        ready: &mut impl FnMut(Method) -> bool,
+        usual: &impl Fn(Method) -> Option<Duration>,
+    ) {
+        let mut without_luck = 0;
+        while without_luck < self.0.len() && !group.is_full() {
+            let Some(mut caller) = self.0.pop_front() else {
+                return;
+            };
+            match caller.take(group, busy, ready, usual) {
+                true => without_luck = 0,
+                false => without_luck += 1,
+            }
+            if !caller.bots.is_empty() {
+                self.0.push_back(caller);
+            }
+        }
+    }
+
+    fn remove_departed(&mut self, departed: &mut Vec<Entry>) {
+        for caller in &mut self.0 {
+            for bot in &mut caller.bots {
+                if bot.entries.iter().any(|entry| entry.patience.has_left()) {
+                    let (gone, stay) = std::mem::take(&mut bot.entries)
+                        .into_iter()
+                        .partition(|entry| entry.patience.has_left());
+                    bot.entries = stay;
+                    departed.extend::<VecDeque<_>>(gone);
+                }
+            }
+            caller.bots.retain(|bot| !bot.entries.is_empty());
+        }
+        self.0.retain(|caller| !caller.bots.is_empty());
+    }
+}
+
+impl CallerLine {
+    /// Moves one call into the group, of the bot whose turn it is.
+    fn take(
+        &mut self,
+        group: &mut Group,
+        busy: &mut HashSet<Order>,
+        ready: &mut impl FnMut(Method) -> bool,
+        usual: &impl Fn(Method) -> Option<Duration>,
+    ) -> bool {
+        for _ in 0..self.bots.len() {
+            let Some(mut bot) = self.bots.pop_front() else {
+                return false;
+            };
+            let taken = bot.take(group, busy, ready, usual);
+            if !bot.entries.is_empty() {
+                self.bots.push_back(bot);
+            }
+            if taken {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl BotLine {
+    fn take(
+        &mut self,
+        group: &mut Group,
+        busy: &mut HashSet<Order>,
+        ready: &mut impl FnMut(Method) -> bool,
+        usual: &impl Fn(Method) -> Option<Duration>,
+    ) -> bool {
+        // An order that is passed over keeps all its later calls back.
+        let mut held = HashSet::new();
+        let free =
+            |entry: &Entry, held: &mut HashSet<Order>, ready: &mut dyn FnMut(Method) -> bool| {
+                let in_order = entry
+                    .order
+                    .as_ref()
+                    .is_none_or(|order| !busy.contains(order) && !held.contains(order));
+                let method = entry.call.method;
+                let may = in_order && group.admits(entry, usual(method)) && ready(method);
+                if !may {
+                    held.extend(entry.order.clone());
+                }
+                may
+            };
+        let index = self
+            .entries
+            .iter()
+            .position(|entry| free(entry, &mut held, ready));
+        let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {
+            return false;
+        };
+        busy.extend(entry.order.clone());
+        let usual = usual(entry.call.method);
+        group.join(entry, usual);
+        true
+    }
+}

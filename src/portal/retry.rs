@@ -1,0 +1,206 @@
+//! Repeats a call where that is safe.
+//!
+//! The one question is "did it run?". What surely did not run is repeated, within the caller's deadline
+//! and a budget that keeps an outage from doubling our load. What perhaps ran is repeated only where the
+//! method's class says that a repeat does no harm (C16.3). Everything else is the caller's to decide.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::{
+    Call, Cause, Error, Patience,
+    queue::Queue,
+    wire::{Method, Reply, method::Repeat},
+};
+use crate::fault::Fault as _;
+
+/// Successes that pay for one repeat.
+const PRICE: u32 = 10;
+
+/// What a portal has saved up at most: twenty repeats.
+const SAVINGS: u32 = 20 * PRICE;
+
+/// How many repeats a portal can afford: while everything fails, hardly any.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Times a call is made at most.
+    attempts: usize,
+    saved: Mutex<u32>,
+}
+
+impl Budget {
+    pub(super) fn new(attempts: usize) -> Self {
+        Self {
+            attempts,
+            saved: Mutex::new(SAVINGS),
+        }
+    }
+
+    fn earn(&self) {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        *saved = (*saved + 1).min(SAVINGS);
+    }
+
+    fn spend(&self) -> bool {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = saved.checked_sub(PRICE);
+        *saved = left.unwrap_or(*saved);
+        left.is_some()
+    }
+}
+
+/// What a failure allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing was done: repeat after the usual pause.
+    Repeat,
+    /// Nothing was done, and the limit sees to the pause.
+    RepeatInTurn,
+    /// Something may have been done; doing it again is harmless.
+    RepeatHarmless,
+    /// Tell the caller.
+    Tell,
+}
+
+/// Makes a call, and again where that is safe.
+pub(super) async fn call(
+    queue: &Queue,
+    budget: &Budget,
+    call: Call,
+    patience: &Patience,
+) -> Result<Reply, Error> {
+    let call = Arc::new(call);
+    let method = call.method;
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(8))
+        .with_max_times(budget.attempts.saturating_sub(1))
+        .with_jitter()
+        .build();
+    // The first attempt whose outcome is open: whatever comes later, it may have run.
+    let mut open: Option<Error> = None;
+    loop {
+        let error = match queue.send(Arc::clone(&call), patience).await {
+            Ok(reply) => {
+                budget.earn();
+                return Ok(reply);
+            }
+            Err(error) => error,
+        };
+        if open.is_some()
+            && error
+                .portal_code()
+                .is_some_and(|code| method.already_done(code))
+        {
+            return Ok(done());
+        }
+        let verdict = judge(method, error.cause());
+        if verdict == Verdict::RepeatHarmless && open.is_none() {
+            open = Some(error.clone());
+        }
+        let pause = pauses.next().filter(|_| verdict != Verdict::Tell);
+        let Some(pause) = pause.filter(|_| budget.spend()) else {
+            return Err(open.unwrap_or(error));
+        };
+        let pause = match verdict {
+            Verdict::RepeatInTurn => Duration::ZERO,
+            // Something between us and the portal may ask for more.
+            _ => pause.max(
+                error
+                    .retry_after()
+                    .filter(|_| error.status().is_some())
+                    .unwrap_or_default(),
+            ),
+        };
+        let in_vain = |deadline| Instant::now() + pause >= deadline;
+        if patience.deadline().is_some_and(in_vain) {
+            return Err(open.unwrap_or(error));
+        }
+        debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
+        sleep(pause).await;
+    }
+}
+
+fn judge(method: Method, cause: &Cause) -> Verdict {
+    match cause {
+        Cause::Throttled => Verdict::RepeatInTurn,
+        Cause::Unreachable(_) | Cause::AuthorizationDown | Cause::Blocked => Verdict::Repeat,
+        Cause::Ambiguous | Cause::NoAnswer(_) | Cause::Unreadable(_) => match method.repeat() {
+            Repeat::Safe | Repeat::Converges => Verdict::RepeatHarmless,
+            // Nobody gave a key that is known to work.
+            Repeat::Keyed | Repeat::Never => Verdict::Tell,
+        },
+        _ => Verdict::Tell,
+    }
+}
+
+/// The repeat found it done.
+fn done() -> Reply {
+    Reply {
+        result: Value::Bool(true),
+        time: None,
+        next: None,
+        total: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_surely_did_not_run_is_repeated_for_every_class() {
+        for method in Method::ALL {
+            assert_eq!(judge(*method, &Cause::Throttled), Verdict::RepeatInTurn);
+            assert_eq!(judge(*method, &Cause::AuthorizationDown), Verdict::Repeat);
+        }
+    }
+
+    #[test]
+    fn what_perhaps_ran_is_repeated_only_where_that_does_no_harm() {
+        assert_eq!(
+            judge(Method::BotUpdate, &Cause::Ambiguous),
+            Verdict::RepeatHarmless
+        );
+        assert_eq!(
+            judge(Method::BotUnregister, &Cause::Ambiguous),
+            Verdict::RepeatHarmless
+        );
+        for method in [
+            Method::CommandAnswer,
+            Method::MessageCommand,
+            Method::MessageSend,
+            Method::Batch,
+        ] {
+            assert_eq!(judge(method, &Cause::Ambiguous), Verdict::Tell, "{method}");
+        }
+    }
+
+    #[test]
+    fn permanent_refusals_are_never_repeated() {
+        for cause in [
+            Cause::Overloaded,
+            Cause::Plan,
+            Cause::Scope,
+            Cause::BotMissing,
+            Cause::OperatingLimit,
+        ] {
+            assert_eq!(judge(Method::BotGet, &cause), Verdict::Tell, "{cause}");
+        }
+    }
+
+    #[test]
+    fn budget_runs_out_while_everything_fails() {
+        let budget = Budget::new(5);
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 20);
+        (0..10).for_each(|_| budget.earn());
+        assert!(budget.spend());
+    }
+}
