@@ -12,7 +12,6 @@ mod error;
 mod execute;
 mod locate;
 mod register;
-mod turns;
 mod update;
 mod window;
 pub mod wish;
@@ -24,12 +23,12 @@ use std::{
 
 use tokio::sync::watch;
 
-use self::turns::Turns;
 use crate::{
     clock::Clock,
     ids::{BotCode, PortalId},
     portal::{Portal, Portals},
     store::{self, Store},
+    turns::Turns,
 };
 
 pub use answer::{Answer, Answered, IfClosed, Target};

@@ -46,7 +46,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Calls and streams at once on one connection.
-const STREAMS: u32 = 1000;
+const STREAMS: u32 = 2000;
 
 /// Headers of one call, bytes.
 const HEADERS: u32 = 16 << 10;

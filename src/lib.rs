@@ -43,3 +43,4 @@ pub mod clock;
 pub mod fault;
 pub mod ids;
 pub mod proto;
+mod turns;

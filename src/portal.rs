@@ -1,6 +1,6 @@
 //! How we call a portal, and how what it says is understood.
 //!
-//! A [`Call`] passes these stages, each a module: [`retry`] repeats what surely did not run, [`queue`]
+//! A [`Call`] passes these stages, each a module: [`admission`] keeps floods out and orders kept, [`retry`] repeats what surely did not run, [`queue`]
 //! decides who leaves next and what leaves together ([`batch`]), [`limit`] says when, [`auth`] adds the
 //! credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is the portal's
 //! language and knows no network.
@@ -10,6 +10,7 @@
 
 pub mod call;
 
+mod admission;
 mod retry;
 
 mod batch;
@@ -30,8 +31,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use self::{
-    auth::Credential, limit::Limit, queue::Queue, retry::Budget, sender::Sender,
-    transport::Transport, wire::Reply,
+    admission::Admission, auth::Credential, limit::Limit, queue::Queue, retry::Budget,
+    sender::Sender, transport::Transport, wire::Reply,
 };
 use crate::{
     clock::Clock,
@@ -80,6 +81,7 @@ struct Inner {
     id: PortalId,
     sender: Arc<Sender>,
     queue: Queue,
+    admission: Admission,
     retries: Budget,
 }
 
@@ -118,6 +120,7 @@ impl Portals {
                 id: id.clone(),
                 queue: Queue::start(Arc::clone(&sender)),
                 sender,
+                admission: Admission::default(),
                 retries: Budget::new(config.attempts),
             }));
             (id, portal)
@@ -183,7 +186,16 @@ impl Portal {
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub async fn call(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
-        retry::call(&self.0.queue, &self.0.retries, call, patience).await
+        let Inner {
+            id,
+            queue,
+            admission,
+            retries,
+            ..
+        } = &*self.0;
+        let _inside = admission.admit(id, &call, patience)?;
+        let _turn = admission.turn(id, &call, patience).await?;
+        retry::call(queue, retries, call, patience).await
     }
 
     /// Calls a method once. For whoever has a rhythm of its own.

@@ -35,10 +35,6 @@ pub(super) struct Passenger {
 }
 
 impl Load {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn text(&self) -> &str {
         &self.0
     }

@@ -124,7 +124,11 @@ impl Call {
     /// Bytes of its parameters, about.
     #[must_use]
     pub fn size(&self) -> usize {
-        serde_json::to_vec(&self.params).map_or(0, |json| json.len())
+        let members = self
+            .params
+            .iter()
+            .map(|(name, value)| name.len() + size(value));
+        size_of::<Self>() + members.sum::<usize>()
     }
 
     /// What it must not overtake.
@@ -160,6 +164,20 @@ impl Call {
         self.bot_token = Some(token);
         self
     }
+}
+
+/// Bytes of a value, about; without writing it out, since every call is weighed.
+fn size(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| name.len() + size(value))
+                .sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 const WAITING: u8 = 0;

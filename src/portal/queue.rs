@@ -5,16 +5,11 @@
 //! comes first; within a lane callers take turns, and within a caller its bots. A dispatcher sends what
 //! waits, several in one request when permits are scarce.
 //!
-//! Rules: calls of one [`Order`] leave one at a time in the order of their arrival. The queue is
-//! bounded, and refuses early what cannot leave before its deadline.
+//! Rule: what cannot leave before its deadline is refused early.
 
 mod lanes;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::{
     sync::{Notify, oneshot},
@@ -25,20 +20,11 @@ use self::lanes::Lanes;
 use super::{
     Error, Patience,
     batch::{self, Load, Passenger},
-    call::{Call, Order},
+    call::Call,
     error::Cause,
     sender::Sender,
     wire::{Method, Reply, batch::MOST_CALLS},
 };
-
-/// Most calls waiting of one caller.
-const PER_CALLER: usize = 1_000;
-
-/// Most calls waiting.
-const IN_ALL: usize = 10_000;
-
-/// Most bytes of parameters waiting.
-const BYTES: usize = 64 << 20;
 
 /// Requests on their way at once.
 const UNDER_WAY: usize = 64;
@@ -58,22 +44,16 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     lanes: Lanes,
-    /// Orders of which a call is on its way.
-    busy: HashSet<Order>,
     under_way: usize,
     waiting: usize,
-    bytes: usize,
-    per_caller: HashMap<Arc<str>, usize>,
 }
 
 /// A call that waits.
 #[derive(Debug)]
 struct Entry {
     call: Arc<Call>,
-    order: Option<Order>,
     patience: Patience,
     since: Instant,
-    bytes: usize,
     /// Its text as an entry of a batch; `None` when it must travel alone.
     load: Option<Load>,
     reply: oneshot::Sender<Result<Reply, Error>>,
@@ -105,42 +85,31 @@ impl Queue {
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub(super) async fn send(&self, call: Arc<Call>, patience: &Patience) -> Result<Reply, Error> {
-        let order = call.order();
-        if self.0.may_leave_at_once(call.method, order.as_ref()) {
-            let _under_way = UnderWay {
-                inner: &self.0,
-                orders: order.into_iter().collect(),
-            };
+        if self.0.may_leave_at_once(call.method) {
+            let _under_way = UnderWay(&self.0);
             return self.0.sender.send_alone(&call, patience).await;
         }
-        let waiting = self.0.enter(call, order, patience)?;
-        waiting.await
+        self.0.enter(call, patience)?.await
     }
 
-    /// Calls waiting, by lane.
+    /// Calls waiting.
     pub(super) fn waiting(&self) -> usize {
         self.0.state().waiting
     }
 }
 
-/// Requests and orders that are on their way, until dropped.
-struct UnderWay<'a> {
-    inner: &'a Inner,
-    orders: Vec<Order>,
-}
+/// A request that is on its way, until dropped.
+struct UnderWay<'a>(&'a Inner);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let waiting = {
-            let mut state = self.inner.state();
+            let mut state = self.0.state();
             state.under_way -= 1;
-            for order in &self.orders {
-                state.busy.remove(order);
-            }
             state.waiting
         };
         if waiting > 0 {
-            self.inner.changed.notify_one();
+            self.0.changed.notify_one();
         }
     }
 }
@@ -151,17 +120,18 @@ impl Inner {
     }
 
     /// Takes a place on the way if nobody waits and everything is at hand.
-    fn may_leave_at_once(&self, method: Method, order: Option<&Order>) -> bool {
+    fn may_leave_at_once(&self, method: Method) -> bool {
         let now = Instant::now();
         let mut state = self.state();
-        let free = order.is_none_or(|order| !state.busy.contains(order));
-        let ready = state.waiting == 0 && free && state.under_way < UNDER_WAY;
         let limit = &self.sender.limit;
-        if !ready || limit.method_ready(method, now).is_err() || limit.permit(now).is_err() {
+        if state.waiting > 0
+            || state.under_way >= UNDER_WAY
+            || limit.method_ready(method, now).is_err()
+            || limit.permit(now).is_err()
+        {
             return false;
         }
         state.under_way += 1;
-        state.busy.extend(order.cloned());
         true
     }
 
@@ -169,22 +139,13 @@ impl Inner {
     fn enter(
         self: &Arc<Self>,
         call: Arc<Call>,
-        order: Option<Order>,
         patience: &Patience,
     ) -> Result<impl Future<Output = Result<Reply, Error>> + use<>, Error> {
         let method = call.method;
         let refuse = |cause| Error::new(method, cause).at(&self.sender.portal);
         let now = Instant::now();
-        let load = batch::load(&call);
-        let bytes = load.as_ref().map_or_else(|| call.size(), Load::len) + size_of::<Entry>();
-        let lane = call.lane();
-        let caller = Arc::clone(patience.caller());
         let (reply, answer) = oneshot::channel();
         let mut state = self.state();
-        let of_caller = state.per_caller.get(&caller).copied().unwrap_or(0);
-        if of_caller >= PER_CALLER || state.waiting >= IN_ALL || state.bytes + bytes > BYTES {
-            return Err(refuse(Cause::QueueFull).wait(Duration::from_secs(1)));
-        }
         if let Some(deadline) = patience.deadline() {
             let leaves = self.earliest(&state, method, now);
             if leaves >= deadline {
@@ -192,29 +153,26 @@ impl Inner {
             }
         }
         state.waiting += 1;
-        state.bytes += bytes;
-        *state.per_caller.entry(Arc::clone(&caller)).or_default() += 1;
-        let bot = call.bot();
+        let (lane, bot) = (call.lane(), call.bot());
         let entry = Entry {
+            load: batch::load(&call),
             call,
-            order,
             patience: patience.clone(),
             since: now,
-            bytes,
-            load,
             reply,
         };
-        state.lanes.push(lane, caller, bot, entry);
+        state
+            .lanes
+            .push(lane, Arc::clone(patience.caller()), bot, entry);
         drop(state);
         self.changed.notify_one();
         let patience = patience.clone();
         let left = refuse(Cause::CallerLeft);
-        let lost = refuse(Cause::CallerLeft);
         Ok(async move {
             tokio::select! {
                 biased;
                 // The dispatcher answers every call it takes, unless the process ends.
-                answer = answer => answer.unwrap_or(Err(lost)),
+                answer = answer => answer.unwrap_or(Err(left)),
                 () = patience.left() => Err(left),
             }
         })
@@ -242,7 +200,6 @@ impl Inner {
         }
         limit.permit(now).map_err(Some)?;
         let size = size(state.waiting, limit.spare(now) + 1);
-        let State { lanes, busy, .. } = &mut *state;
         let mut look_again = None;
         let mut ready = |method| match limit.method_ready(method, now) {
             Ok(()) => true,
@@ -251,38 +208,23 @@ impl Inner {
                 false
             }
         };
-        let group = lanes.take(size, now, busy, &mut ready, |method| limit.usual(method));
+        let group = state
+            .lanes
+            .take(size, now, &mut ready, |method| limit.usual(method));
         if group.is_empty() {
             limit.return_permit();
             return Err(look_again);
         }
-        for entry in &group {
-            state.account(entry);
-        }
+        state.waiting -= group.len();
         state.under_way += 1;
         Ok(group)
     }
 }
 
 impl State {
-    /// An entry leaves the line.
-    fn account(&mut self, entry: &Entry) {
-        self.waiting -= 1;
-        self.bytes -= entry.bytes;
-        let caller = entry.patience.caller();
-        if let Some(count) = self.per_caller.get_mut(caller) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_caller.remove(caller);
-            }
-        }
-    }
-
-    /// Calls whose callers left before anything was sent make room.
+    /// Calls whose callers left before anything was sent.
     fn forget_the_departed(&mut self) {
-        for entry in self.lanes.remove_departed() {
-            self.account(&entry);
-        }
+        self.waiting -= self.lanes.remove_departed();
     }
 }
 
@@ -319,13 +261,7 @@ async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
 
 /// Sends calls that left the line together, and answers each.
 async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
-    let _under_way = UnderWay {
-        inner: &inner,
-        orders: group
-            .iter_mut()
-            .filter_map(|entry| entry.order.take())
-            .collect(),
-    };
+    let _under_way = UnderWay(&inner);
     if let [_] = group[..]
         && let Some(entry) = group.pop()
     {

@@ -18,6 +18,7 @@ mod bad_input;
 mod commands;
 mod deadlines;
 mod portal_faults;
+mod pressure;
 mod quirks;
 mod registration;
 mod restart;

@@ -123,6 +123,12 @@ impl Scene {
         self.gateway.address
     }
 
+    /// A client with a connection of its own: to the gateway another caller.
+    pub(crate) async fn another_caller(&self) -> BotServiceClient<Channel> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.gateway.address)).unwrap();
+        BotServiceClient::new(endpoint.connect().await.unwrap())
+    }
+
     pub(crate) fn info(&self) -> ServerServiceClient<Channel> {
         ServerServiceClient::new(self.channel())
     }

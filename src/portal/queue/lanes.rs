@@ -1,18 +1,11 @@
 //! Whose turn it is.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::Entry;
-use crate::portal::{
-    call::{Lane, Order},
-    wire::Method,
-};
+use crate::portal::{call::Lane, wire::Method};
 
 /// The time that the calls of one request may take in the portal, which cuts it off after 60 s.
 const TOGETHER: Duration = Duration::from_secs(10);
@@ -54,12 +47,11 @@ impl Lanes {
         self.line(lane).push(caller, bot, entry);
     }
 
-    /// Takes up to `size` calls of one lane that may leave now. Their orders become busy.
+    /// Takes up to `size` calls of one lane that may leave now.
     pub(super) fn take(
         &mut self,
         size: usize,
         now: Instant,
-        busy: &mut HashSet<Order>,
         ready: &mut impl FnMut(Method) -> bool,
         usual: impl Fn(Method) -> Option<Duration>,
     ) -> Vec<Entry> {
@@ -77,7 +69,7 @@ impl Lanes {
                 time: TOGETHER,
                 entries: Vec::new(),
             };
-            self.line(lane).fill(&mut group, busy, ready, &usual);
+            self.line(lane).fill(&mut group, ready, &usual);
             if !group.entries.is_empty() {
                 return group.entries;
             }
@@ -85,13 +77,10 @@ impl Lanes {
         Vec::new()
     }
 
-    /// Takes out the calls whose callers left.
-    pub(super) fn remove_departed(&mut self) -> Vec<Entry> {
-        let mut departed = Vec::new();
-        for line in [&mut self.answers, &mut self.calls, &mut self.polls] {
-            line.remove_departed(&mut departed);
-        }
-        departed
+    /// Takes out the calls whose callers left, and says how many.
+    pub(super) fn remove_departed(&mut self) -> usize {
+        let lanes = [&mut self.answers, &mut self.calls, &mut self.polls];
+        lanes.into_iter().map(Line::remove_departed).sum()
     }
 
     fn line(&mut self, lane: Lane) -> &mut Line {
@@ -174,7 +163,6 @@ impl Line {
     fn fill(
         &mut self,
         group: &mut Group,
-        busy: &mut HashSet<Order>,
         ready: &mut impl FnMut(Method) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) {
@@ -183,7 +171,7 @@ impl Line {
             let Some(mut caller) = self.0.pop_front() else {
                 return;
             };
-            match caller.take(group, busy, ready, usual) {
+            match caller.take(group, ready, usual) {
                 true => without_luck = 0,
                 false => without_luck += 1,
             }
@@ -193,20 +181,18 @@ impl Line {
         }
     }
 
-    fn remove_departed(&mut self, departed: &mut Vec<Entry>) {
+    fn remove_departed(&mut self) -> usize {
+        let mut departed = 0;
         for caller in &mut self.0 {
             for bot in &mut caller.bots {
-                if bot.entries.iter().any(|entry| entry.patience.has_left()) {
-                    let (gone, stay) = std::mem::take(&mut bot.entries)
-                        .into_iter()
-                        .partition(|entry| entry.patience.has_left());
-                    bot.entries = stay;
-                    departed.extend::<VecDeque<_>>(gone);
-                }
+                let before = bot.entries.len();
+                bot.entries.retain(|entry| !entry.patience.has_left());
+                departed += before - bot.entries.len();
             }
             caller.bots.retain(|bot| !bot.entries.is_empty());
         }
         self.0.retain(|caller| !caller.bots.is_empty());
+        departed
     }
 }
 
@@ -215,7 +201,6 @@ impl CallerLine {
     fn take(
         &mut self,
         group: &mut Group,
-        busy: &mut HashSet<Order>,
         ready: &mut impl FnMut(Method) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) -> bool {
@@ -223,7 +208,7 @@ impl CallerLine {
             let Some(mut bot) = self.bots.pop_front() else {
                 return false;
             };
-            let taken = bot.take(group, busy, ready, usual);
+            let taken = bot.take(group, ready, usual);
             if !bot.entries.is_empty() {
                 self.bots.push_back(bot);
             }
@@ -239,33 +224,17 @@ impl BotLine {
     fn take(
         &mut self,
         group: &mut Group,
-        busy: &mut HashSet<Order>,
         ready: &mut impl FnMut(Method) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) -> bool {
-        // An order that is passed over keeps all its later calls back.
-        let mut held = HashSet::new();
-        let free =
-            |entry: &Entry, held: &mut HashSet<Order>, ready: &mut dyn FnMut(Method) -> bool| {
-                let in_order = entry
-                    .order
-                    .as_ref()
-                    .is_none_or(|order| !busy.contains(order) && !held.contains(order));
-                let method = entry.call.method;
-                let may = in_order && group.admits(entry, usual(method)) && ready(method);
-                if !may {
-                    held.extend(entry.order.clone());
-                }
-                may
-            };
-        let index = self
-            .entries
-            .iter()
-            .position(|entry| free(entry, &mut held, ready));
+        let may = |entry: &Entry| {
+            let method = entry.call.method;
+            group.admits(entry, usual(method)) && ready(method)
+        };
+        let index = self.entries.iter().position(may);
         let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {
             return false;
         };
-        busy.extend(entry.order.clone());
         let usual = usual(entry.call.method);
         group.join(entry, usual);
         true

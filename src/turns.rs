@@ -1,7 +1,7 @@
 //! One at a time, by key.
 //!
-//! Bitrix24 does not order concurrent changes of one object, so we do: whoever wants to change a bot
-//! or answer an event waits for its turn.
+//! Bitrix24 does not order concurrent changes of one object, so we do: whoever wants to change a bot,
+//! answer an event or write into a dialog waits for its turn, in the order of asking.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The queues, one per key that somebody uses.
 #[derive(Debug)]
-pub(super) struct Turns<K: Eq + Hash>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Turns<K: Eq + Hash>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
 /// A turn; ends when dropped.
-pub(super) struct Turn<'a, K: Eq + Hash> {
+pub(crate) struct Turn<'a, K: Eq + Hash> {
     turns: &'a Turns<K>,
     key: K,
     guard: Option<OwnedMutexGuard<()>>,
@@ -30,7 +30,7 @@ impl<K: Eq + Hash> Default for Turns<K> {
 
 impl<K: Eq + Hash + Clone> Turns<K> {
     /// Waits for the turn of a key.
-    pub(super) async fn of(&self, key: K) -> Turn<'_, K> {
+    pub(crate) async fn of(&self, key: K) -> Turn<'_, K> {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(queues.entry(key.clone()).or_default())
