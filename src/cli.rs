@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     app::App,
@@ -114,6 +114,38 @@ impl Serve {
         }
         Flags(flags)
     }
+}
+
+/// Prints the help that was asked for, or says in one line how the command line is wrong.
+#[must_use]
+pub fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody is left to be told when even this cannot be printed.
+        let _printed = error.print();
+        return ExitCode::SUCCESS;
+    }
+    fail(USAGE, &Misuse(misuse(error)))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; see --help")]
+struct Misuse(String);
+
+fn misuse(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let command = Cli::command();
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        return format!("a command is needed: {}", names.join(", "));
+    }
+    // What is wrong, and perhaps a tip; not the usage, which is for whoever asks.
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let words = words.join(" ");
+    words.strip_prefix("error: ").unwrap_or(&words).to_owned()
 }
 
 /// One line that says what is wrong, and the exit code.
