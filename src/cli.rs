@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    app::App,
+    app::{self, App},
     clock::Clock,
     config::{Config, Flags, Sources},
     lifecycle, telemetry,
@@ -80,6 +80,7 @@ impl Serve {
         }
         let app = match App::build(config, Clock::system()).await {
             Ok(app) => app,
+            Err(error @ app::Error::Transport(_)) => return fail(USAGE, &error),
             Err(error) => return fail(1, &error),
         };
         if let Some(path) = app.created_key_file() {
