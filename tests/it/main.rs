@@ -20,6 +20,7 @@ mod deadlines;
 mod portal_faults;
 mod quirks;
 mod registration;
+mod requests;
 mod restart;
 mod secrets;
 mod server;
