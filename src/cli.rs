@@ -90,15 +90,23 @@ impl Serve {
             );
         }
         let life = app.lifecycle().clone();
-        tokio::spawn(async move {
-            match lifecycle::signalled().await {
-                Ok(()) => life.begin_stop(),
-                Err(error) => tracing::error!(%error, "signals cannot be received"),
+        let signals = async move {
+            lifecycle::signalled().await?;
+            life.begin_stop();
+            lifecycle::signalled().await
+        };
+        let told_twice = async {
+            if let Err(error) = signals.await {
+                tracing::error!(%error, "signals cannot be received");
+                std::future::pending::<()>().await;
             }
-        });
-        match app.run().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &error),
+        };
+        tokio::select! {
+            ended = app.run() => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &error),
+            },
+            () = told_twice => fail(1, &Hurried),
         }
     }
 
@@ -131,6 +139,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; see --help")]
 struct Misuse(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("a second signal came: stopped at once, calls under way were left behind")]
+struct Hurried;
 
 fn misuse(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -8,7 +8,8 @@ use bitrix24_gateway::{
         self as pb, bot_service_client::BotServiceClient, subscribe_command_events_response::Item,
     },
 };
-use tokio::time::{Instant, timeout};
+use bitrix24_sim::Fault;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Code;
 
 use crate::process::{Desk, Ended, Running, SECRET};
@@ -112,6 +113,39 @@ async fn signals_end_it_well_and_quickly_also_with_an_open_stream() {
         assert!(ended.err.contains("gateway stopped"), "{ended:?}");
         assert_eq!(ended.out, "");
     }
+}
+
+#[tokio::test]
+async fn second_signal_does_not_wait_for_calls_under_way() {
+    let desk = Desk::new().await;
+    let running = Running::of(desk.serve(&[], &[])).await;
+    let mut bots = BotServiceClient::connect(format!("http://{}", running.address))
+        .await
+        .unwrap();
+    let faults = desk.portal.faults();
+    faults.next(Fault::hang());
+    let bot = pb::RegisterBotRequest {
+        bot_code: "helper".to_owned(),
+        properties: Some(pb::BotProperties {
+            name: Some("Helper".to_owned()),
+            ..pb::BotProperties::default()
+        }),
+        ..pb::RegisterBotRequest::default()
+    };
+    let calling = tokio::spawn(async move { bots.register_bot(bot).await.map(drop) });
+    let sent = async {
+        while faults.waiting() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(QUICKLY, sent).await.expect("the call is sent");
+    running.signal("TERM").await;
+    let began = Instant::now();
+    sleep(Duration::from_millis(500)).await;
+    assert!(!calling.is_finished(), "one signal lets calls finish");
+    let ended = running.stop("TERM").await;
+    assert!(ended.failure(1).contains("second signal"), "{ended:?}");
+    assert!(began.elapsed() < QUICKLY, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
