@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    app::App,
+    app::{self, App},
     clock::Clock,
     config::{Config, Flags, Sources},
     lifecycle, telemetry,
@@ -80,6 +80,7 @@ impl Serve {
         }
         let app = match App::build(config, Clock::system()).await {
             Ok(app) => app,
+            Err(error @ app::Error::Transport(_)) => return fail(USAGE, &error),
             Err(error) => return fail(1, &error),
         };
         if let Some(path) = app.created_key_file() {
@@ -89,15 +90,23 @@ impl Serve {
             );
         }
         let life = app.lifecycle().clone();
-        tokio::spawn(async move {
-            match lifecycle::signalled().await {
-                Ok(()) => life.begin_stop(),
-                Err(error) => tracing::error!(%error, "signals cannot be received"),
+        let signals = async move {
+            lifecycle::signalled().await?;
+            life.begin_stop();
+            lifecycle::signalled().await
+        };
+        let told_twice = async {
+            if let Err(error) = signals.await {
+                tracing::error!(%error, "signals cannot be received");
+                std::future::pending::<()>().await;
             }
-        });
-        match app.run().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &error),
+        };
+        tokio::select! {
+            ended = app.run() => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &error),
+            },
+            () = told_twice => fail(1, &Hurried),
         }
     }
 
@@ -114,6 +123,42 @@ impl Serve {
         }
         Flags(flags)
     }
+}
+
+/// Prints the help that was asked for, or says in one line how the command line is wrong.
+#[must_use]
+pub fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody is left to be told when even this cannot be printed.
+        let _printed = error.print();
+        return ExitCode::SUCCESS;
+    }
+    fail(USAGE, &Misuse(misuse(error)))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; see --help")]
+struct Misuse(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("a second signal came: stopped at once, calls under way were left behind")]
+struct Hurried;
+
+fn misuse(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let command = Cli::command();
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        return format!("a command is needed: {}", names.join(", "));
+    }
+    // What is wrong, and perhaps a tip; not the usage, which is for whoever asks.
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let words = words.join(" ");
+    words.strip_prefix("error: ").unwrap_or(&words).to_owned()
 }
 
 /// One line that says what is wrong, and the exit code.

@@ -5,6 +5,8 @@
 //! compiled in.
 
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

@@ -54,7 +54,7 @@ impl Lifecycle {
     }
 }
 
-/// Completes at the first SIGTERM or SIGINT.
+/// Completes at the next SIGTERM or SIGINT.
 ///
 /// # Errors
 ///

@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
-use bitrix24_gateway::cli::Cli;
+use bitrix24_gateway::cli::{self, Cli};
 use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Cli::parse().run().await
+    match Cli::try_parse() {
+        Ok(cli) => cli.run().await,
+        Err(error) => cli::misused(&error),
+    }
 }

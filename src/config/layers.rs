@@ -53,7 +53,8 @@ impl Sources {
 }
 
 pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
-    let mut figment = Figment::from(Toml::string(DEFAULTS));
+    let defaults = Figment::from(Toml::string(DEFAULTS));
+    let mut figment = defaults.clone();
     if let Some(path) = &sources.file {
         // Read by ourselves: a missing file would be an empty layer.
         let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
@@ -68,13 +69,13 @@ pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
             .strip_prefix(PREFIX)?
             .to_ascii_lowercase()
             .replace("__", ".");
-        Some((path, value.clone()))
+        let value = typed(value, defaults.find_value(&path).ok().as_ref());
+        Some((path, value))
     });
-    let flags = sources
-        .flags
-        .0
-        .iter()
-        .map(|(path, value)| ((*path).to_owned(), value.clone()));
+    let flags = sources.flags.0.iter().map(|(path, value)| {
+        let value = typed(value, defaults.find_value(path).ok().as_ref());
+        ((*path).to_owned(), value)
+    });
     figment
         .merge(Pairs("the environment", environment.collect()))
         .merge(Pairs("a flag", flags.collect()))
@@ -82,8 +83,8 @@ pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
         .map_err(|error| Error::Malformed(describe(&error)))
 }
 
-/// Settings as pairs of path and text.
-struct Pairs(&'static str, Vec<(String, String)>);
+/// Settings as pairs of path and value.
+struct Pairs(&'static str, Vec<(String, Value)>);
 
 impl Provider for Pairs {
     fn metadata(&self) -> Metadata {
@@ -92,21 +93,22 @@ impl Provider for Pairs {
 
     fn data(&self) -> Result<Map<Profile, Dict>, FigmentError> {
         let mut all = Figment::new();
-        for (path, text) in &self.1 {
-            let nested = util::nest(path, typed(text));
+        for (path, value) in &self.1 {
+            let nested = util::nest(path, value.clone());
             all = all.merge(figment::providers::Serialized::defaults(nested));
         }
         all.data()
     }
 }
 
-/// Numbers and truth values as such, everything else as text.
-fn typed(text: &str) -> Value {
-    match (text.parse::<u64>(), text.parse::<bool>()) {
-        (Ok(number), _) => number.into(),
-        (_, Ok(truth)) => truth.into(),
-        _ => text.into(),
-    }
+/// A number or a truth value where the default is one, and else text: `42` may be a portal's name.
+fn typed(text: &str, default: Option<&Value>) -> Value {
+    let read = match default {
+        Some(Value::Num(..)) => text.parse::<u64>().ok().map(Value::from),
+        Some(Value::Bool(..)) => text.parse::<bool>().ok().map(Value::from),
+        _ => None,
+    };
+    read.unwrap_or_else(|| text.into())
 }
 
 /// The first problem as a sentence. Never the value itself: it may be a secret.
@@ -114,8 +116,10 @@ fn describe(error: &FigmentError) -> String {
     let path = error.path.join(".");
     match &error.kind {
         Kind::UnknownField(field, known) => {
-            let path = if path.is_empty() || path.ends_with(field.as_str()) {
+            let path = if path.is_empty() {
                 field.clone()
+            } else if error.path.last() == Some(field) {
+                path
             } else {
                 format!("{path}.{field}")
             };

@@ -21,6 +21,7 @@ mod portal_faults;
 mod pressure;
 mod quirks;
 mod registration;
+mod requests;
 mod restart;
 mod secrets;
 mod server;

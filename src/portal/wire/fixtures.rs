@@ -1,7 +1,7 @@
 //! The documented samples, each read for what it means.
 //!
 //! Every file of `tests/fixtures/bitrix24` is named in one of the tables here, or is a request, which
-//! the tests of what we send are about.
+//! `tests/it/requests.rs` lists and compares with what we send.
 
 mod answers;
 mod callbacks;

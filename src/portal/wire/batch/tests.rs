@@ -155,3 +155,29 @@ fn an_answer_without_maps_knows_nothing_and_one_of_another_shape_is_unreadable()
         assert!(Outcomes::from_result(odd).is_err());
     }
 }
+
+#[test]
+fn documented_entries_are_ours_and_linked_ones_are_refused() {
+    let commands = |text: &str| {
+        let batch: Value = serde_json::from_str(text).unwrap();
+        members(batch["cmd"].clone())
+    };
+    let independent = commands(include_str!(
+        "../../../../tests/fixtures/bitrix24/batch.independent.request.json"
+    ));
+    for (name, method) in [
+        ("get_user", Method::UserCurrent),
+        ("get_app", Method::AppInfo),
+    ] {
+        assert_eq!(
+            independent[name],
+            entry(method, &Map::new()).unwrap().as_str()
+        );
+    }
+    let linked = commands(include_str!(
+        "../../../../tests/fixtures/bitrix24/batch.linked.request.json"
+    ));
+    assert!(looks_like_reference(
+        linked["get_department"].as_str().unwrap()
+    ));
+}

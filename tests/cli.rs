@@ -1,0 +1,18 @@
+//! The binary as an operator meets it: a process with arguments, an environment, files and signals.
+//!
+//! Whatever is wrong is told in exactly one line on standard error that begins with the program's
+//! name; beside it stand only log lines, which begin with a time. 2 means that the command line or the
+//! configuration is wrong, 1 that something else is.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "cli/failures.rs"]
+mod failures;
+#[path = "cli/process.rs"]
+mod process;
+#[path = "cli/serving.rs"]
+mod serving;
