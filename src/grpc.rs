@@ -1,8 +1,8 @@
 //! The gRPC edge: decode, one call inwards, encode.
 //!
 //! Everything that can be judged without a portal is judged in [`convert`], before a call is spent.
-//! [`deadline`] bounds how long a caller waits, never what was sent. [`status`] is the only place
-//! that knows gRPC codes.
+//! [`deadline`] bounds how long a caller waits, never what was sent. [`ledger`] lets a call that
+//! carries a key run once. [`status`] is the only place that knows gRPC codes.
 
 mod bots;
 mod caller;
@@ -10,6 +10,7 @@ mod convert;
 mod deadline;
 mod events;
 mod info;
+mod ledger;
 mod status;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -22,6 +23,7 @@ use tonic::{
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+pub use self::ledger::Ledger;
 use crate::{
     bots::Bots,
     events::Events,
@@ -60,6 +62,8 @@ pub struct Parts {
     pub bots: Bots,
     /// Events.
     pub events: Events,
+    /// Calls that carry a key.
+    pub ledger: Ledger,
     /// Identity of the event log, as clients see it.
     pub log_id: crate::store::LogId,
     /// Keeps hold of calls in flight.

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, info_span, warn};
 
-use super::status::{Refusal, status};
-use crate::{fault::Fault, lifecycle::Lifecycle, portal::Patience};
+use super::status::{Failure, Refusal, reason, status};
+use crate::{lifecycle::Lifecycle, portal::Patience};
 
 /// For calls without a deadline.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub(super) async fn within<T, E, F>(
 ) -> Result<Response<T>, Status>
 where
     T: Send + 'static,
-    E: Fault,
+    E: Into<Failure> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let patience_ends = answer_by(Instant::now(), timeout(metadata));
@@ -58,9 +58,9 @@ where
     let unsent = waiting.0.leave();
     match outcome {
         Ok(Ok(Ok(value))) => Ok(Response::new(value)),
-        Ok(Ok(Err(fault))) => {
-            let status = status(&fault, Some(&call_id));
-            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = fault.reason().as_str(), "call failed");
+        Ok(Ok(Err(failure))) => {
+            let status = failure.into().status(&call_id);
+            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
             Err(status)
         }
         Ok(Err(panicked)) => {

@@ -17,6 +17,7 @@ mod answers;
 mod bad_input;
 mod commands;
 mod deadlines;
+mod ledger;
 mod portal_faults;
 mod quirks;
 mod registration;

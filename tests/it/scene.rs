@@ -115,6 +115,19 @@ impl Scene {
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
+    /// Starts the gateway again on what a crash at this moment would leave on the disk.
+    pub(crate) async fn crash(&mut self) {
+        let left = self.folder.path().join("left");
+        std::fs::create_dir(&left).unwrap();
+        // What is committed is in these two, whatever the process had in mind.
+        for name in ["store.db", "store.db-wal"] {
+            let from = self.folder.path().join("store").join(name);
+            std::fs::copy(from, left.join(name)).unwrap();
+        }
+        self.set("store.dir", left.display().to_string());
+        self.start_again().await;
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.gateway.channel.clone()
     }

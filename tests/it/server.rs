@@ -144,6 +144,10 @@ async fn server_info_tells_version_portal_and_log() {
     assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(info.default_portal, "default");
     assert!(!info.log_id.is_empty());
+    let readme = include_str!("../../README.md");
+    for feature in &info.features {
+        assert!(readme.contains(&format!("| `{feature}` |")), "{feature}");
+    }
     scene.restart().await;
     assert_eq!(
         ask(&scene).await,

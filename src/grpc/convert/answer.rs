@@ -58,6 +58,7 @@ pub(in crate::grpc) fn answer(
             IfClosed::Refuse
         }
     };
+    check.idempotency_key(&request.idempotency_key);
     let (portal, target) = check.done(portal.zip(target))?;
     if foreign {
         return Err(Refusal::ForeignEvent);
