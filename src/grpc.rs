@@ -11,6 +11,7 @@ mod deadline;
 mod events;
 mod info;
 mod ledger;
+mod messages;
 mod status;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -145,6 +146,7 @@ impl HealthService {
         for name in [
             "",
             v1::bot_service_server::SERVICE_NAME,
+            v1::message_service_server::SERVICE_NAME,
             v1::server_service_server::SERVICE_NAME,
         ] {
             self.0.set_service_status(name, status).await;
@@ -161,10 +163,14 @@ fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
         .expect("the descriptors come from our own build");
     let bots = v1::bot_service_server::BotServiceServer::new(bots::Service(parts.clone()))
         .max_decoding_message_size(config.max_request_bytes);
+    let messages = messages::Service(parts.clone());
+    let messages = v1::message_service_server::MessageServiceServer::new(messages)
+        .max_decoding_message_size(config.max_request_bytes);
     let info = v1::server_service_server::ServerServiceServer::new(info::Service(parts));
     let mut routes = Routes::builder();
     routes
         .add_service(bots)
+        .add_service(messages)
         .add_service(info)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health.0),

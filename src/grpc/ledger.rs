@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::{Chain, Executed, Fault, Origin, Reason},
-    ids::PortalId,
+    ids::{MessageKey, PortalId},
     portal::Patience,
     proto::v1 as pb,
     store::{CallBegun, Store, ledger::RequestHash, seal},
@@ -60,7 +60,14 @@ macro_rules! keyed {
     )* };
 }
 
-keyed!(AnswerCommandRequest ExecuteCommandRequest);
+keyed! {
+    AnswerCommandRequest
+    ExecuteCommandRequest
+    SendMessageRequest
+    UpdateMessageRequest
+    DeleteMessageRequest
+    NotifyActionRequest
+}
 
 /// The key of a request, and the wish it stands for.
 #[derive(Debug)]
@@ -133,6 +140,12 @@ impl Ledger {
 }
 
 impl Once {
+    /// The key for the portal's own protection against a second message, if the call carries one.
+    pub(super) fn message_key(&self) -> Option<MessageKey> {
+        let keys = self.ledger.0.store.keys();
+        self.call.as_ref().map(|call| keys.message_key(&call.key))
+    }
+
     /// Does the work, or tells what became of it when it was done before.
     pub(super) async fn run<T, E, F>(
         self,

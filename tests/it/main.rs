@@ -18,6 +18,7 @@ mod bad_input;
 mod commands;
 mod deadlines;
 mod ledger;
+mod messages;
 mod portal_faults;
 mod quirks;
 mod registration;

@@ -11,7 +11,8 @@ use bitrix24_gateway::{
     portal::transport::{self, Body, SecretUrl, Transport},
     proto::v1::{
         self as pb, bot_service_client::BotServiceClient,
-        server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
+        message_service_client::MessageServiceClient, server_service_client::ServerServiceClient,
+        subscribe_command_events_response::Item,
     },
 };
 use bitrix24_sim::{Chat, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
@@ -134,6 +135,10 @@ impl Scene {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address
+    }
+
+    pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
+        MessageServiceClient::new(self.channel())
     }
 
     pub(crate) fn info(&self) -> ServerServiceClient<Channel> {
