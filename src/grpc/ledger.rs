@@ -10,23 +10,26 @@
 //! Invariant: nothing is sent under a key whose earlier call may have run.
 
 mod flight;
+mod outcome;
 
 use std::{future::Future, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
 use ring::digest::{SHA256, digest};
-use tonic::{Code, Status};
 use tracing::error;
 
-use self::flight::{Boarded, Flights, Seat};
+use self::{
+    flight::{Boarded, Flights, Seat},
+    outcome::{Outcome, is_kept, was_impatient},
+};
 use super::{
     caller::Caller,
-    status::{Failure, Refusal, status},
+    status::{Failure, Refusal},
 };
 use crate::{
     clock::Clock,
-    fault::{Chain, Executed, Fault, Origin, Reason},
+    fault::{Chain, Fault},
     ids::{MessageKey, PortalId},
     portal::Patience,
     proto::v1 as pb,
@@ -89,14 +92,6 @@ struct Call {
     /// The key with all that it is apart by, hashed: nothing callers write stands in the store.
     key: String,
     request: RequestHash,
-}
-
-/// What the callers of one key are told.
-#[derive(Debug, Clone)]
-enum Outcome {
-    /// An encoded response.
-    Response(Vec<u8>),
-    Failure(Status),
 }
 
 impl Claim {
@@ -231,80 +226,6 @@ impl Inner {
             _ => seat.land(outcome),
         }
         ended.map_err(Failure::from)
-    }
-}
-
-/// Whether repeats of a failed call are told of its failure instead of being sent.
-fn is_kept(fault: &impl Fault) -> bool {
-    fault.executed() != Executed::No || is_refused_for_good(fault)
-}
-
-/// Whether the portal found the call itself wrong, not the moment, our credential or our setup.
-fn is_refused_for_good(fault: &impl Fault) -> bool {
-    fault.method().is_some()
-        && fault.origin() != Origin::Gateway
-        && matches!(
-            fault.reason(),
-            Reason::PortalRefused
-                | Reason::AccessDenied
-                | Reason::MethodNotSupported
-                | Reason::BotNotFound
-                | Reason::CommandNotFound
-                | Reason::CommandExists
-                | Reason::MessageNotFound
-                | Reason::ChatNotFound
-        )
-}
-
-fn was_impatient(fault: &impl Fault) -> bool {
-    matches!(
-        fault.reason(),
-        Reason::DeadlineExceeded | Reason::DeadlineTooShort
-    )
-}
-
-/// How a kept outcome begins.
-const RESPONSE: u8 = 1;
-const FAILURE: u8 = 2;
-
-impl Outcome {
-    fn of<T: Message, E: Fault>(ended: &Result<T, E>) -> Self {
-        match ended {
-            Ok(response) => Self::Response(response.encode_to_vec()),
-            Err(fault) => Self::Failure(status(fault, None)),
-        }
-    }
-
-    fn told<T: Message + Default>(self) -> Result<T, Failure> {
-        match self {
-            Self::Response(bytes) => T::decode(&*bytes).map_err(|_| Refusal::OutcomeLost.into()),
-            Self::Failure(status) => Err(Failure::Again(status)),
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Response(bytes) => [&[RESPONSE], &**bytes].concat(),
-            // The details hold code and message as well.
-            Self::Failure(status) => [&[FAILURE], status.details()].concat(),
-        }
-    }
-
-    fn decode(kept: &[u8]) -> Result<Self, Refusal> {
-        match kept.split_first() {
-            Some((&RESPONSE, bytes)) => Ok(Self::Response(bytes.to_vec())),
-            Some((&FAILURE, bytes)) => {
-                let said = tonic_types::Status::decode(bytes).map_err(|_| Refusal::OutcomeLost)?;
-                let code = Code::from(said.code);
-                let details = bytes.to_vec().into();
-                Ok(Self::Failure(Status::with_details(
-                    code,
-                    said.message,
-                    details,
-                )))
-            }
-            _ => Err(Refusal::OutcomeLost),
-        }
     }
 }
 
