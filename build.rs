@@ -2,7 +2,9 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 5] = ["bots", "content", "entities", "errors", "server"];
+const FILES: [&str; 6] = [
+    "bots", "content", "entities", "errors", "messages", "server",
+];
 
 #[expect(
     clippy::disallowed_methods,

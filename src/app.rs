@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     events::Events,
     fault::Chain,
-    grpc::{HealthService, Parts, Server},
+    grpc::{HealthService, Ledger, Parts, Server},
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
@@ -88,6 +88,7 @@ impl App {
             portals,
             bots,
             events: events.clone(),
+            ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
             life: life.clone(),
         };

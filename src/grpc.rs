@@ -1,8 +1,8 @@
 //! The gRPC edge: decode, one call inwards, encode.
 //!
 //! Everything that can be judged without a portal is judged in [`convert`], before a call is spent.
-//! [`deadline`] bounds how long a caller waits, never what was sent. [`status`] is the only place
-//! that knows gRPC codes.
+//! [`deadline`] bounds how long a caller waits, never what was sent. [`ledger`] lets a call that
+//! carries a key run once. [`status`] is the only place that knows gRPC codes.
 
 mod bots;
 mod caller;
@@ -10,6 +10,8 @@ mod convert;
 mod deadline;
 mod events;
 mod info;
+mod ledger;
+mod messages;
 mod status;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -22,6 +24,7 @@ use tonic::{
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+pub use self::ledger::Ledger;
 use crate::{
     bots::Bots,
     events::Events,
@@ -60,6 +63,8 @@ pub struct Parts {
     pub bots: Bots,
     /// Events.
     pub events: Events,
+    /// Calls that carry a key.
+    pub ledger: Ledger,
     /// Identity of the event log, as clients see it.
     pub log_id: crate::store::LogId,
     /// Keeps hold of calls in flight.
@@ -141,6 +146,7 @@ impl HealthService {
         for name in [
             "",
             v1::bot_service_server::SERVICE_NAME,
+            v1::message_service_server::SERVICE_NAME,
             v1::server_service_server::SERVICE_NAME,
         ] {
             self.0.set_service_status(name, status).await;
@@ -157,10 +163,14 @@ fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
         .expect("the descriptors come from our own build");
     let bots = v1::bot_service_server::BotServiceServer::new(bots::Service(parts.clone()))
         .max_decoding_message_size(config.max_request_bytes);
+    let messages = messages::Service(parts.clone());
+    let messages = v1::message_service_server::MessageServiceServer::new(messages)
+        .max_decoding_message_size(config.max_request_bytes);
     let info = v1::server_service_server::ServerServiceServer::new(info::Service(parts));
     let mut routes = Routes::builder();
     routes
         .add_service(bots)
+        .add_service(messages)
         .add_service(info)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health.0),

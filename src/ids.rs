@@ -25,6 +25,10 @@ pub struct DialogId(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CommandName(Box<str>);
 
+/// The client key of a message: a UUID of version 4 in lower case, the only form that Bitrix24 heeds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageKey(Box<str>);
+
 /// A language by its two lower-case letters, e.g. `de`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Language([u8; 2]);
@@ -42,6 +46,35 @@ impl DialogId {
     #[must_use]
     pub fn is_private(&self) -> bool {
         !self.0.starts_with("chat")
+    }
+}
+
+impl MessageKey {
+    /// The key that these bytes make, but for the six bits that say what kind of UUID it is.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let kind = (0xf << 76) | (0b11 << 62);
+        let version_4 = (0x4 << 76) | (0b10 << 62);
+        let hex = format!("{:032x}", u128::from_be_bytes(bytes) & !kind | version_4);
+        let mut key = String::with_capacity(36);
+        for (at, digit) in hex.chars().enumerate() {
+            if matches!(at, 8 | 12 | 16 | 20) {
+                key.push('-');
+            }
+            key.push(digit);
+        }
+        Self(key.into())
+    }
+
+    /// A new key.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers to give.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self::from_bytes(bytes))
     }
 }
 
@@ -147,7 +180,7 @@ macro_rules! text {
     )* };
 }
 
-text!(PortalId BotCode DialogId CommandName);
+text!(PortalId BotCode DialogId CommandName MessageKey);
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +204,21 @@ mod tests {
         ] {
             assert!(wrong.parse::<DialogId>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn message_key_is_a_lower_case_uuid_of_version_4() {
+        for (bytes, key) in [
+            ([0; 16], "00000000-0000-4000-8000-000000000000"),
+            ([0xff; 16], "ffffffff-ffff-4fff-bfff-ffffffffffff"),
+            (
+                *b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef",
+                "01234567-89ab-4def-8123-456789abcdef",
+            ),
+        ] {
+            assert_eq!(MessageKey::from_bytes(bytes).as_str(), key);
+        }
+        assert_ne!(MessageKey::random(), MessageKey::random());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What outlives a restart: our bots and their tokens, the event log, how far each poll came.
+//! What outlives a restart: our bots and their tokens, the event log, how far each poll came, what
+//! became of calls that must not run twice.
 //!
 //! One SQLite file in a folder of its own, written by one task and read by several. Writes that wait
 //! together are committed together, so durability costs one `fsync` per group and not per write.
@@ -10,6 +11,7 @@ pub mod answers;
 pub mod bots;
 pub mod error;
 pub mod keys;
+pub mod ledger;
 pub mod log;
 mod row;
 pub mod seal;
@@ -29,6 +31,7 @@ pub use self::{
     bots::{Bot, BotState, EventMode, Fetched, Skip},
     error::Error,
     keys::Keys,
+    ledger::CallBegun,
     log::{
         Append, Appended, Body, CommandRef, Entry, Event, Expired, Filter, Gap, Item, Limit, LogId,
         Page, RecentCommand, Stored, Unreadable,

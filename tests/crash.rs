@@ -1,7 +1,8 @@
 //! A real gateway process, killed without warning while a bot is at work.
 //!
 //! Every command ends up answered once, or its answer is known to be unknown; none is answered twice
-//! and none disappears. `GATEWAY_KILLS` sets how often the process is killed.
+//! and none disappears. The same holds for messages that carry a key. `GATEWAY_KILLS` sets how often
+//! the process is killed.
 
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -15,9 +16,10 @@ use std::{
 
 use bitrix24_gateway::proto::v1::{
     self as pb, answer_command_request::Target, bot_service_client::BotServiceClient,
-    stream_start::Position, subscribe_command_events_response::Item,
+    message_service_client::MessageServiceClient, stream_start::Position,
+    subscribe_command_events_response::Item,
 };
-use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Sim, UserConfig};
+use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -85,6 +87,104 @@ async fn killed_gateway_loses_no_command_and_answers_none_twice() {
         "more unknown outcomes than kills: {:?}",
         bot.unknown
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_gateway_posts_no_message_of_one_key_twice() {
+    let kills = kills();
+    let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
+    let config = PortalConfig {
+        limits: Limits::none(),
+        // The gateway must do without the portal's help.
+        quirks: Quirks {
+            template_id_is_a_key: false,
+            ..Quirks::default()
+        },
+        ..PortalConfig::default()
+    };
+    let portal = sim.add_portal(config).await.unwrap();
+    portal.set_latency(
+        Some("imbot.v2.Chat.Message.send"),
+        Duration::from_millis(20),
+    );
+    let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
+    let chat = portal.add_group_chat("Support", &[1, anna]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+    let port = free_port();
+
+    let mut gateway = start(&portal, folder.path(), port);
+    let mut bot = Bot::connect(port);
+    bot.register(&portal, anna, &chat).await;
+    let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
+    let client = MessageServiceClient::new(channel.connect_lazy());
+    let sending = tokio::spawn(send_all(client, chat, kills * COMMANDS));
+    let mut killed = 0;
+    while killed < kills && !sending.is_finished() {
+        let wanted = killed * COMMANDS + killed % COMMANDS + 1;
+        let seen = async {
+            while posted(&portal, &chat).len() < wanted && !sending.is_finished() {
+                sleep(Duration::from_millis(3)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), seen).await.unwrap();
+        sleep(Duration::from_millis(
+            7 * u64::try_from(killed).unwrap() % 30,
+        ))
+        .await;
+        gateway.kill().unwrap();
+        gateway.wait().unwrap();
+        killed += 1;
+        gateway = start(&portal, folder.path(), port);
+    }
+    let unknown = timeout(Duration::from_secs(60), sending)
+        .await
+        .unwrap()
+        .unwrap();
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+
+    let posted = posted(&portal, &chat);
+    for (number, count) in &posted {
+        assert!(*count == 1, "{number} was posted {count} times");
+    }
+    for number in (0..kills * COMMANDS).map(|number| number.to_string()) {
+        let known = posted.contains_key(&number) || unknown.contains(&number);
+        assert!(known, "{number} is missing");
+    }
+    assert!(
+        unknown.len() <= killed,
+        "more unknown outcomes than kills: {unknown:?}"
+    );
+}
+
+/// Sends numbered messages one by one, each until its outcome is told. Those that stay unknown.
+async fn send_all(client: MessageServiceClient<Channel>, chat: Chat, count: usize) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for number in (0..count).map(|number| number.to_string()) {
+        let request = pb::SendMessageRequest {
+            bot_code: "helper".to_owned(),
+            dialog_id: chat.dialog_id(),
+            content: Some(pb::MessageContent {
+                text: format!("done {number}"),
+                ..pb::MessageContent::default()
+            }),
+            idempotency_key: number.clone(),
+            ..pb::SendMessageRequest::default()
+        };
+        loop {
+            match client.clone().send_message(request.clone()).await {
+                Ok(_) => break,
+                Err(status) if reason(&status).as_deref() == Some("OUTCOME_UNKNOWN") => {
+                    unknown.push(number);
+                    break;
+                }
+                // The connection broke: nobody knows, so ask again.
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+    unknown
 }
 
 /// How often each command was answered in the chat.

@@ -1,4 +1,4 @@
-//! Removes events that were kept long enough.
+//! Removes what was kept long enough: events, and the keys of calls.
 
 use std::time::Duration;
 
@@ -21,6 +21,13 @@ pub(super) async fn run(events: Events, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         let now = inner.clock.now();
+        match inner.store.expire_calls(now).await {
+            Ok(0) => {}
+            Ok(calls) => info!(calls, "outcomes of old calls forgotten"),
+            Err(error) => {
+                error!(error = %crate::fault::Chain(&error), "old calls cannot be forgotten")
+            }
+        }
         let Ok(oldest) = now.checked_sub(inner.config.retention) else {
             continue;
         };

@@ -8,6 +8,7 @@ use super::{
     convert::{answer, bot, command},
     deadline::{Work, within},
     events,
+    ledger::Claim,
 };
 use crate::proto::v1::{self as pb, bot_service_server::BotService};
 
@@ -202,14 +203,21 @@ impl BotService for Service {
         request: Request<pb::AnswerCommandRequest>,
     ) -> Result<Response<pb::AnswerCommandResponse>, Status> {
         let (arrival, request) = Arrival::of(request);
+        let claim = Claim::of(&request);
         let wish = answer::answer(&self.0.portals, self.0.log_id, request)?;
+        let portal = answer::scope(&self.0.portals, &wish);
+        let once = self.0.ledger.once(claim, "AnswerCommand", &portal);
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
             &arrival,
             "AnswerCommand",
             Work::Acts,
-            |patience| async move { bots.answer(wish, &patience).await.map(answer::answered) },
+            |patience| {
+                once.run(patience, |patience| async move {
+                    bots.answer(wish, &patience).await.map(answer::answered)
+                })
+            },
         )
         .await
     }
@@ -219,17 +227,20 @@ impl BotService for Service {
         request: Request<pb::ExecuteCommandRequest>,
     ) -> Result<Response<pb::ExecuteCommandResponse>, Status> {
         let (arrival, request) = Arrival::of(request);
+        let claim = Claim::of(&request);
         let wish = command::execution(&self.0.portals, request)?;
+        let once = self.0.ledger.once(claim, "ExecuteCommand", &wish.portal);
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
             &arrival,
             "ExecuteCommand",
             Work::Acts,
-            |patience| async move {
-                bots.execute(wish, &patience)
-                    .await
-                    .map(|()| pb::ExecuteCommandResponse {})
+            |patience| {
+                once.run(patience, |patience| async move {
+                    let executed = bots.execute(wish, &patience).await;
+                    executed.map(|()| pb::ExecuteCommandResponse {})
+                })
             },
         )
         .await

@@ -20,9 +20,9 @@ use tracing::{Instrument as _, info_span, warn};
 
 use super::{
     caller::Arrival,
-    status::{Refusal, status},
+    status::{Failure, Refusal, reason, status},
 };
-use crate::{fault::Fault, lifecycle::Lifecycle, portal::Patience};
+use crate::{lifecycle::Lifecycle, portal::Patience};
 
 /// For calls without a deadline.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub(super) async fn within<T, E, F>(
 ) -> Result<Response<T>, Status>
 where
     T: Send + 'static,
-    E: Fault,
+    E: Into<Failure> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
@@ -64,9 +64,9 @@ where
     let unsent = waiting.0.leave();
     match outcome {
         Ok(Ok(Ok(value))) => Ok(Response::new(value)),
-        Ok(Ok(Err(fault))) => {
-            let status = status(&fault, Some(&call_id));
-            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = fault.reason().as_str(), "call failed");
+        Ok(Ok(Err(failure))) => {
+            let status = failure.into().status(&call_id);
+            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
             Err(status)
         }
         Ok(Err(panicked)) => {

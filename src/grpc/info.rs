@@ -8,7 +8,7 @@ use crate::proto::v1::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 0] = [];
+const FEATURES: [&str; 2] = ["idempotency-keys", "messages"];
 
 pub(super) struct Service(pub(super) Parts);
 

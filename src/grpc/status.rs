@@ -52,6 +52,12 @@ pub(crate) enum Refusal {
     /// The deadline passed while something was being read.
     #[error("the deadline passed before the portal answered")]
     ReadUnfinished,
+    /// The key of the call was given to another one.
+    #[error("idempotency_key: was used for another request: choose another key for this one")]
+    KeyReused,
+    /// A call with this key was begun, and its end is not known.
+    #[error("an earlier call with this key may have run: its outcome was lost")]
+    OutcomeLost,
     /// A task of ours ended unexpectedly.
     #[error("the call broke off inside the gateway: it may have run")]
     Broken,
@@ -60,10 +66,12 @@ pub(crate) enum Refusal {
 impl Fault for Refusal {
     fn kind(&self) -> Kind {
         match self {
-            Self::Invalid(_) | Self::NoDefaultPortal | Self::ForeignEvent => Kind::Invalid,
+            Self::Invalid(_) | Self::NoDefaultPortal | Self::ForeignEvent | Self::KeyReused => {
+                Kind::Invalid
+            }
             Self::UnknownPortal(_) => Kind::Missing,
             Self::Late | Self::ReadUnfinished => Kind::Late,
-            Self::Unfinished => Kind::Ambiguous,
+            Self::Unfinished | Self::OutcomeLost => Kind::Ambiguous,
             Self::Broken => Kind::Internal,
         }
     }
@@ -75,7 +83,8 @@ impl Fault for Refusal {
             Self::UnknownPortal(_) => Reason::UnknownPortal,
             Self::ForeignEvent => Reason::ForeignCursor,
             Self::Late | Self::ReadUnfinished => Reason::DeadlineExceeded,
-            Self::Unfinished => Reason::OutcomeUnknown,
+            Self::Unfinished | Self::OutcomeLost => Reason::OutcomeUnknown,
+            Self::KeyReused => Reason::IdempotencyKeyReused,
             Self::Broken => Reason::InternalError,
         }
     }
@@ -83,14 +92,14 @@ impl Fault for Refusal {
     fn origin(&self) -> Origin {
         match self {
             Self::Unfinished | Self::ReadUnfinished => Origin::Portal,
-            Self::Broken => Origin::Gateway,
+            Self::Broken | Self::OutcomeLost => Origin::Gateway,
             _ => Origin::Caller,
         }
     }
 
     fn executed(&self) -> Executed {
         match self {
-            Self::Unfinished | Self::Broken => Executed::Unknown,
+            Self::Unfinished | Self::OutcomeLost | Self::Broken => Executed::Unknown,
             _ => Executed::No,
         }
     }
@@ -111,6 +120,48 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         status(&refusal, None)
     }
+}
+
+/// How a call failed: just now, or as an earlier one with its key did.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It failed.
+    New(Box<dyn Fault>),
+    /// It is told what the earlier one was told.
+    Again(Status),
+}
+
+impl<E: Fault> From<E> for Failure {
+    fn from(fault: E) -> Self {
+        Self::New(Box::new(fault))
+    }
+}
+
+impl Failure {
+    /// The status; `call_id` names the call in our log.
+    pub(crate) fn status(&self, call_id: &str) -> Status {
+        match self {
+            Self::New(fault) => status(&**fault, Some(call_id)),
+            Self::Again(earlier) => again(earlier, call_id),
+        }
+    }
+}
+
+/// The same status for another call.
+fn again(earlier: &Status, call_id: &str) -> Status {
+    let mut details = earlier.get_error_details();
+    if let Some(mut info) = details.error_info().cloned() {
+        info.metadata
+            .insert("call_id".to_owned(), call_id.to_owned());
+        details.set_error_info(info.reason, info.domain, info.metadata);
+    }
+    Status::with_error_details(earlier.code(), earlier.message(), details)
+}
+
+/// The published reason of a status, for the log.
+pub(crate) fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.map(|info| info.reason).unwrap_or_default()
 }
 
 /// The status of a failure; `call_id` names the call in our log.

@@ -23,7 +23,7 @@ use ring::{
 };
 use secrecy::{ExposeSecret as _, SecretBox, SecretString, zeroize::Zeroizing};
 
-use crate::ids::{BotCode, PortalId};
+use crate::ids::{BotCode, MessageKey, PortalId};
 
 /// Why the keys cannot be had. Never says anything of their content.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -196,6 +196,20 @@ impl Keys {
         }
         context.update(&generation.to_be_bytes());
         hex(context.sign().as_ref().get(..20).unwrap_or_default()).into()
+    }
+
+    /// The client key of a message: the same for the same name, and not to be guessed from it.
+    #[must_use]
+    pub fn message_key(&self, name: &str) -> MessageKey {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.bot.expose_secret());
+        let mut context = hmac::Context::with_key(&key);
+        for part in ["bitrix24-gateway message key 1", name] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let tag = context.sign();
+        let bytes = tag.as_ref().first_chunk();
+        MessageKey::from_bytes(*bytes.expect("a SHA-256 has 32 bytes"))
     }
 
     /// The id of the bot key.
@@ -396,5 +410,14 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
+    }
+
+    #[test]
+    fn message_key_is_the_same_for_the_same_name_and_keys() {
+        let [keys, others] = [(), ()].map(|()| Keys::parse(&generate().unwrap()).unwrap());
+        let first = keys.message_key("a");
+        assert_eq!(first, keys.message_key("a"));
+        assert_ne!(first, keys.message_key("b"));
+        assert_ne!(first, others.message_key("a"));
     }
 }

@@ -1,5 +1,6 @@
 //! The store's promises, tried by force.
 
+mod calls;
 mod history;
 mod opening;
 mod writing;

@@ -6,6 +6,7 @@
 mod bots;
 mod commands;
 mod content;
+mod messages;
 mod streams;
 
 use tonic::{Code, Status};

@@ -17,6 +17,8 @@ mod answers;
 mod bad_input;
 mod commands;
 mod deadlines;
+mod ledger;
+mod messages;
 mod portal_faults;
 mod pressure;
 mod quirks;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use crate::scene::{Scene, Told, help, raw_answer, told};
+use crate::scene::{Scene, Told, content, help, raw_answer, told};
 
 /// More than the 65 s after which the transport gives up, so that it is the transport that does.
 const DEADLINE: Duration = Duration::from_secs(100);
@@ -28,15 +28,19 @@ enum Call {
     UpdateBot,
     AnswerCommand,
     ExecuteCommand,
+    SendMessage,
+    UpdateMessage,
 }
 
 impl Call {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::GetBot,
         Self::ListCommands,
         Self::UpdateBot,
         Self::AnswerCommand,
         Self::ExecuteCommand,
+        Self::SendMessage,
+        Self::UpdateMessage,
     ];
 
     fn method(self) -> &'static str {
@@ -46,11 +50,23 @@ impl Call {
             Self::UpdateBot => "imbot.v2.Bot.update",
             Self::AnswerCommand => "imbot.v2.Command.answer",
             Self::ExecuteCommand => "im.message.command",
+            Self::SendMessage => "imbot.v2.Chat.Message.send",
+            Self::UpdateMessage => "imbot.v2.Chat.Message.update",
         }
     }
 
     fn reads(self) -> bool {
         matches!(self, Self::GetBot | Self::ListCommands)
+    }
+}
+
+/// A message to a person.
+fn hello(user: i64) -> pb::SendMessageRequest {
+    pb::SendMessageRequest {
+        bot_code: "helper".to_owned(),
+        dialog_id: user.to_string(),
+        content: Some(content("Hello")),
+        ..pb::SendMessageRequest::default()
     }
 }
 
@@ -61,6 +77,8 @@ struct Stage {
     command_id: i64,
     /// Typed by the owner of the credential in the private dialog.
     message_id: i64,
+    /// Sent by the bot to the same person.
+    sent_id: i64,
 }
 
 impl Stage {
@@ -80,11 +98,13 @@ impl Stage {
             .user(scene.john)
             .types_to_bot(bot_id, "/help")
             .unwrap();
+        let sent = scene.messages().send_message(hello(scene.john)).await;
         Self {
             scene,
             bot_id,
             command_id,
             message_id,
+            sent_id: sent.unwrap().into_inner().message_id.unwrap(),
         }
     }
 
@@ -96,6 +116,7 @@ impl Stage {
             request
         }
         let bot_code = || "helper".to_owned();
+        let mut messages = self.scene.messages();
         let bots = &mut self.scene.bots;
         let calling = async {
             match call {
@@ -135,6 +156,19 @@ impl Stage {
                         ..pb::ExecuteCommandRequest::default()
                     };
                     bots.execute_command(long(request)).await.map(drop)
+                }
+                Call::SendMessage => {
+                    let request = long(hello(self.scene.john));
+                    messages.send_message(request).await.map(drop)
+                }
+                Call::UpdateMessage => {
+                    let request = pb::UpdateMessageRequest {
+                        bot_code: bot_code(),
+                        message_id: self.sent_id,
+                        text: Some("Hello again".to_owned()),
+                        ..pb::UpdateMessageRequest::default()
+                    };
+                    messages.update_message(long(request)).await.map(drop)
                 }
             }
         };

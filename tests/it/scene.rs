@@ -11,7 +11,8 @@ use bitrix24_gateway::{
     portal::transport::{self, Body, SecretUrl, Transport},
     proto::v1::{
         self as pb, bot_service_client::BotServiceClient,
-        server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
+        message_service_client::MessageServiceClient, server_service_client::ServerServiceClient,
+        subscribe_command_events_response::Item,
     },
 };
 use bitrix24_sim::{Chat, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
@@ -115,6 +116,19 @@ impl Scene {
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
+    /// Starts the gateway again on what a crash at this moment would leave on the disk.
+    pub(crate) async fn crash(&mut self) {
+        let left = self.folder.path().join("left");
+        std::fs::create_dir(&left).unwrap();
+        // What is committed is in these two, whatever the process had in mind.
+        for name in ["store.db", "store.db-wal"] {
+            let from = self.folder.path().join("store").join(name);
+            std::fs::copy(from, left.join(name)).unwrap();
+        }
+        self.set("store.dir", left.display().to_string());
+        self.start_again().await;
+    }
+
     pub(crate) fn channel(&self) -> Channel {
         self.gateway.channel.clone()
     }
@@ -127,6 +141,10 @@ impl Scene {
     pub(crate) async fn another_caller(&self) -> BotServiceClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.gateway.address)).unwrap();
         BotServiceClient::new(endpoint.connect().await.unwrap())
+    }
+
+    pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
+        MessageServiceClient::new(self.channel())
     }
 
     pub(crate) fn info(&self) -> ServerServiceClient<Channel> {

@@ -27,6 +27,14 @@ async fn stolen_disk_yields_neither_tokens_nor_texts() {
         .await;
     scene.anna_types("/help with-my-salary-question");
     stream.event().await;
+    let message = pb::SendMessageRequest {
+        bot_code: "helper".to_owned(),
+        dialog_id: scene.chat.dialog_id(),
+        content: Some(crate::scene::content("your-salary-is-less")),
+        idempotency_key: "salary-of-anna-weber".to_owned(),
+        ..pb::SendMessageRequest::default()
+    };
+    scene.messages().send_message(message).await.unwrap();
     scene.stop().await;
     let token = scene.portal.bot_by_code("helper").unwrap().token.unwrap();
     assert!(token.len() <= 40);
@@ -34,6 +42,8 @@ async fn stolen_disk_yields_neither_tokens_nor_texts() {
         token,
         webhook_code(&scene),
         "with-my-salary-question".to_owned(),
+        "your-salary-is-less".to_owned(),
+        "salary-of-anna-weber".to_owned(),
     ] {
         for file in fs::read_dir(scene.folder().join("store")).unwrap() {
             let bytes = fs::read(file.unwrap().path()).unwrap();

@@ -9,7 +9,7 @@ use crate::{
     bots::{Answer, Answered, IfClosed, Target},
     events::cursor::EventId,
     grpc::status::Refusal,
-    ids::{BotCode, DialogId},
+    ids::{BotCode, DialogId, PortalId},
     portal::Portals,
     proto::v1::{self as pb, answer_command_request},
     store::LogId,
@@ -50,6 +50,7 @@ pub(in crate::grpc) fn answer(
             IfClosed::Refuse
         }
     };
+    check.idempotency_key(&request.idempotency_key);
     let (portal, target) = check.done(portal.zip(target))?;
     let target = match target {
         Wish::Event(EventId(cursor)) if cursor.log != log => return Err(Refusal::ForeignEvent),
@@ -81,6 +82,20 @@ pub(in crate::grpc) fn answer(
 enum Wish {
     Event(EventId),
     Command(BotCode, pb::CommandInvocation, DialogId),
+}
+
+/// The portal in whose name an idempotency key of this answer counts: the named one, else the default.
+pub(in crate::grpc) fn scope(portals: &Portals, answer: &Answer) -> PortalId {
+    match &answer.target {
+        Target::Command { portal, .. }
+        | Target::Event {
+            portal: Some(portal),
+            ..
+        } => portal.clone(),
+        Target::Event { portal: None, .. } => portals
+            .default_portal()
+            .map_or_else(PortalId::default_portal, |portal| portal.id().clone()),
+    }
 }
 
 pub(in crate::grpc) fn answered(answered: Answered) -> pb::AnswerCommandResponse {

@@ -7,6 +7,9 @@ use std::{fmt::Display, str::FromStr};
 
 use crate::{fault::Violation, grpc::status::Refusal};
 
+/// Longest key of a call.
+const KEY_BYTES: usize = 128;
+
 /// The broken rules found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
@@ -53,6 +56,16 @@ impl Check {
                     format!("must be at most {characters} characters, has {actual}"),
                 );
             }
+        }
+    }
+
+    /// A key that makes a call safe to repeat; empty for none.
+    pub(crate) fn idempotency_key(&mut self, key: &str) {
+        if key.len() > KEY_BYTES || key.contains(char::is_control) {
+            self.broken(
+                "idempotency_key",
+                format!("must be at most {KEY_BYTES} bytes without control characters"),
+            );
         }
     }
 

@@ -146,6 +146,7 @@ pub(in crate::grpc) fn execution(
     check.id("message_id", request.message_id);
     let command = check.parsed("command", &request.command);
     check.at_most("params", &request.params, TEXT_CHARACTERS);
+    check.idempotency_key(&request.idempotency_key);
     let (portal, command) = check.done(portal.zip(command))?;
     Ok(Execution {
         portal: portal.find(portals)?,

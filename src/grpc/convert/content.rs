@@ -22,25 +22,19 @@ pub(crate) fn content(
 ) -> Content {
     let empty = pb::MessageContent::default();
     let content = content.unwrap_or(&empty);
-    check.at_most(&format!("{field}.text"), &content.text, TEXT_CHARACTERS);
+    text(check, &format!("{field}.text"), &content.text);
     if content.text.trim().is_empty() && content.attach.is_none() {
         check.broken(
             &format!("{field}.text"),
             "is needed unless there is an attach; a keyboard alone is not a message",
         );
     }
-    let attach = content.attach.as_ref().map(|attach| {
-        let field = format!("{field}.attach");
-        let value = attach::attach(check, &field, attach);
-        not_too_large(check, &field, &value);
-        value
-    });
-    let keyboard = content.keyboard.as_ref().map(|keyboard| {
-        let field = format!("{field}.keyboard");
-        let value = keyboard::keyboard(check, &field, keyboard);
-        not_too_large(check, &field, &value);
-        value
-    });
+    let attach = attach(check, &format!("{field}.attach"), content.attach.as_ref());
+    let keyboard = keyboard(
+        check,
+        &format!("{field}.keyboard"),
+        content.keyboard.as_ref(),
+    );
     Content {
         text: content.text.clone(),
         attach,
@@ -48,6 +42,29 @@ pub(crate) fn content(
         system: content.system,
         url_preview: content.url_preview,
     }
+}
+
+/// Checks the text of a message.
+pub(crate) fn text(check: &mut Check, field: &str, text: &str) {
+    check.at_most(field, text, TEXT_CHARACTERS);
+}
+
+/// Checks and translates the blocks of a message, if there are any.
+pub(crate) fn attach(check: &mut Check, field: &str, attach: Option<&pb::Attach>) -> Option<Value> {
+    let value = attach::attach(check, field, attach?);
+    not_too_large(check, field, &value);
+    Some(value)
+}
+
+/// Checks and translates the buttons of a message, if there are any.
+pub(crate) fn keyboard(
+    check: &mut Check,
+    field: &str,
+    keyboard: Option<&pb::Keyboard>,
+) -> Option<Value> {
+    let value = keyboard::keyboard(check, field, keyboard?);
+    not_too_large(check, field, &value);
+    Some(value)
 }
 
 fn not_too_large(check: &mut Check, field: &str, value: &Value) {

@@ -71,6 +71,15 @@ const STEPS: &[&str] = &["
         answered INTEGER NOT NULL
     ) STRICT;
 
+    -- Calls that carry a key: written before the call leaves, settled after it came back. The body
+    -- holds the hash of the request and, once it is known, the outcome.
+    CREATE TABLE ledger (
+        key TEXT PRIMARY KEY,
+        at INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ledger_at ON ledger (at);
+
     CREATE TABLE unreadable (
         portal TEXT NOT NULL,
         dedupe_key TEXT NOT NULL,

@@ -340,8 +340,16 @@ async fn execute_command_tells_every_broken_rule() {
                 message_id: 0,
                 command: "/".to_owned(),
                 params: long(20_001),
+                idempotency_key: long(65),
             },
-            &["portal", "bot_id", "message_id", "command", "params"],
+            &[
+                "portal",
+                "bot_id",
+                "message_id",
+                "command",
+                "params",
+                "idempotency_key",
+            ],
         ),
     ];
     for (name, request, fields) in rows {

@@ -154,6 +154,7 @@ async fn answer_tells_every_broken_rule_of_its_target() {
                 target: Some(Target::Invocation(pb::CommandInvocation::default())),
                 content: None,
                 if_window_closed: -1,
+                idempotency_key: "a\nb".to_owned(),
             },
             &[
                 "portal",
@@ -163,6 +164,7 @@ async fn answer_tells_every_broken_rule_of_its_target() {
                 "invocation.message_id",
                 "invocation.dialog_id",
                 "if_window_closed",
+                "idempotency_key",
             ],
         ),
     ];

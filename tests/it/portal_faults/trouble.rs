@@ -134,14 +134,23 @@ async fn slow_answer_is_still_an_answer() {
 async fn refusal_in_the_result_is_no_success() {
     let mut stage = Stage::new().await;
     let no = || Fault::raw(200, JSON, r#"{"result": false}"#);
-    for call in [Call::AnswerCommand, Call::ExecuteCommand] {
+    for call in [
+        Call::AnswerCommand,
+        Call::ExecuteCommand,
+        Call::UpdateMessage,
+    ] {
         let told = stage.troubled(call, "false", no()).await.unwrap_err();
         assert_eq!(
             (told.code, told.reason.as_str()),
             (Code::FailedPrecondition, "PORTAL_REFUSED")
         );
     }
-    for call in [Call::GetBot, Call::ListCommands, Call::UpdateBot] {
+    for call in [
+        Call::GetBot,
+        Call::ListCommands,
+        Call::UpdateBot,
+        Call::SendMessage,
+    ] {
         let told = stage.troubled(call, "false", no()).await.unwrap_err();
         assert_eq!(told.reason, "UNREADABLE_ANSWER", "{call:?}");
     }

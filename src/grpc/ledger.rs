@@ -1,0 +1,236 @@
+//! Lets a call that carries a key run once.
+//!
+//! Before the call runs its intent is in the store, afterwards its outcome: how it ended, or nothing
+//! when it surely did not run and may be tried again. A repeat is told what is known. While the call
+//! runs its repeats wait for it, and are told what it is told.
+//!
+//! What is kept is what the caller saw, response or status, so a repeat sees the same. It is kept also
+//! when the portal refused the call for what it says: a repeat would only be refused again.
+//!
+//! Invariant: nothing is sent under a key whose earlier call may have run.
+
+mod flight;
+mod outcome;
+
+use std::{future::Future, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use prost::Message;
+use ring::digest::{SHA256, digest};
+use tracing::error;
+
+use self::{
+    flight::{Boarded, Flights, Seat},
+    outcome::{Outcome, is_kept, was_impatient},
+};
+use super::{
+    caller::Caller,
+    status::{Failure, Refusal},
+};
+use crate::{
+    clock::Clock,
+    fault::{Chain, Fault},
+    ids::{MessageKey, PortalId},
+    portal::Patience,
+    proto::v1 as pb,
+    store::{CallBegun, Store, ledger::RequestHash, seal},
+};
+
+/// Remembers calls by their keys. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: Clock,
+    flights: Flights,
+}
+
+/// A request that can carry a key.
+pub(super) trait Keyed: Message + Clone {
+    /// What is not part of the wish itself: the portal, which is known apart, and the key.
+    fn scope(&mut self) -> [&mut String; 2];
+}
+
+macro_rules! keyed {
+    ($($request:ident)*) => { $(
+        impl Keyed for pb::$request {
+            fn scope(&mut self) -> [&mut String; 2] {
+                [&mut self.portal, &mut self.idempotency_key]
+            }
+        }
+    )* };
+}
+
+keyed! {
+    AnswerCommandRequest
+    ExecuteCommandRequest
+    SendMessageRequest
+    UpdateMessageRequest
+    DeleteMessageRequest
+    NotifyActionRequest
+}
+
+/// The key of a request, and the wish it stands for.
+#[derive(Debug)]
+pub(super) struct Claim {
+    key: String,
+    request: RequestHash,
+}
+
+/// Runs one call once, if it carries a key.
+#[derive(Debug)]
+pub(super) struct Once {
+    ledger: Ledger,
+    call: Option<Call>,
+}
+
+/// A call that carries a key.
+#[derive(Debug)]
+struct Call {
+    /// The key with all that it is apart by, hashed: nothing callers write stands in the store.
+    key: String,
+    request: RequestHash,
+}
+
+impl Claim {
+    /// The claim of a request; `None` when it carries no key.
+    pub(super) fn of(request: &impl Keyed) -> Option<Self> {
+        let mut request = request.clone();
+        let [_, key] = request.scope().map(std::mem::take);
+        (!key.is_empty()).then(|| Self {
+            key,
+            request: hash(&request.encode_to_vec()),
+        })
+    }
+}
+
+impl Ledger {
+    /// A ledger in this store.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            flights: Flights::default(),
+        }))
+    }
+
+    /// What runs a call of a portal.
+    pub(super) fn once(&self, claim: Option<Claim>, rpc: &str, portal: &PortalId) -> Once {
+        let call = claim.map(|Claim { key, request }| {
+            let owner = Caller::anybody().into_owner();
+            let place = seal::place(&["call", &owner, portal.as_str(), rpc, &key]);
+            Call {
+                key: URL_SAFE_NO_PAD.encode(hash(&place)),
+                request,
+            }
+        });
+        Once {
+            ledger: self.clone(),
+            call,
+        }
+    }
+}
+
+impl Once {
+    /// The key for the portal's own protection against a second message, if the call carries one.
+    pub(super) fn message_key(&self) -> Option<MessageKey> {
+        let keys = self.ledger.0.store.keys();
+        self.call.as_ref().map(|call| keys.message_key(&call.key))
+    }
+
+    /// Does the work, or tells what became of it when it was done before.
+    pub(super) async fn run<T, E, F>(
+        self,
+        patience: Patience,
+        work: impl FnOnce(Patience) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Message + Default,
+        E: Fault,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Some(call) = self.call else {
+            return work(patience).await.map_err(Failure::from);
+        };
+        let inner = &self.ledger.0;
+        loop {
+            let flight = match inner.flights.board(&call.key, call.request) {
+                Boarded::First(seat) => {
+                    return inner.fly(&call, seat, work(patience)).await;
+                }
+                Boarded::Later(flight) => flight,
+            };
+            if flight.request != call.request {
+                // Who is wrong is known when that call is settled.
+                flight.landed().await;
+                continue;
+            }
+            // What this caller waits for may be sent already.
+            if !patience.begin_sending() {
+                return Err(Refusal::Late.into());
+            }
+            if let Some(outcome) = flight.outcome().await {
+                return outcome.told();
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Runs the first call of a key.
+    async fn fly<T, E>(
+        &self,
+        call: &Call,
+        seat: Seat<'_>,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure>
+    where
+        T: Message + Default,
+        E: Fault,
+    {
+        let begun = self
+            .store
+            .begin_call(&call.key, call.request, self.clock.now())
+            .await?;
+        match begun {
+            CallBegun::New => {}
+            CallBegun::Settled(kept) => return Outcome::decode(&kept)?.told(),
+            CallBegun::Unknown => return Err(Refusal::OutcomeLost.into()),
+            CallBegun::OtherRequest => return Err(Refusal::KeyReused.into()),
+        }
+        let ended = work.await;
+        let outcome = Outcome::of(&ended);
+        let keep = match &ended {
+            Ok(_) => true,
+            Err(fault) => is_kept(fault),
+        };
+        let recorded = if keep {
+            let kept = outcome.encode();
+            let now = self.clock.now();
+            self.store
+                .settle_call(&call.key, call.request, &kept, now)
+                .await
+        } else {
+            self.store.release_call(&call.key).await
+        };
+        // The outcome is told all the same. Whoever repeats later is told that nobody knows.
+        if let Err(error) = recorded {
+            error!(error = %Chain(&error), "outcome of a call cannot be recorded under its key");
+        }
+        // Who ran out of time says nothing about those who have more.
+        match &ended {
+            Err(fault) if was_impatient(fault) => drop(seat),
+            _ => seat.land(outcome),
+        }
+        ended.map_err(Failure::from)
+    }
+}
+
+fn hash(bytes: &[u8]) -> RequestHash {
+    let mut hash = RequestHash::default();
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
