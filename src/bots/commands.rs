@@ -53,7 +53,8 @@ impl Bots {
             let reply = portal.call(call, patience).await?;
             let command = command(&portal, Method::CommandRegister, &reply)?;
             self.remember(&name, command.id, &wish.titles(), &wish.params)
-                .await?;
+                .await
+                .map_err(Error::afterwards)?;
             return Ok((command, Outcome::Created, Vec::new()));
         };
         let memory = self.remembered(&name, existing.id);
@@ -146,7 +147,8 @@ impl Bots {
             Err(error) if matches!(error.cause(), Cause::CommandMissing) => {}
             Err(error) => return Err(error.into()),
         }
-        self.forget_command(&name, id).await
+        let forgotten = self.forget_command(&name, id).await;
+        forgotten.map_err(Error::afterwards)
     }
 
     async fn change(
@@ -165,10 +167,12 @@ impl Bots {
         let reply = portal.call(call, patience).await?;
         let mut command = command(portal, Method::CommandUpdate, &reply)?;
         self.remember(name, command.id, &change.title, &change.params)
-            .await?;
+            .await
+            .map_err(Error::afterwards)?;
         if let Some(rename) = change.rename {
             if command.name().is_none() {
-                let listed = self.commands_of(portal, bot, patience).await?;
+                let listed = self.commands_of(portal, bot, patience).await;
+                let listed = listed.map_err(Error::afterwards)?;
                 command = listed
                     .into_iter()
                     .find(|command| command.id == id)

@@ -62,6 +62,9 @@ pub enum Error {
     /// The code is taken by a bot whose token we do not have.
     #[error("bot code `{0}` is taken in this portal by a bot with another token")]
     CodeTaken(BotCode),
+    /// The portal did what was asked; what had to follow failed.
+    #[error("the portal did what was asked, but it could not be recorded or checked: {0}")]
+    Afterwards(Box<Error>),
     /// The portal call failed.
     #[error(transparent)]
     Portal(#[from] portal::Error),
@@ -92,6 +95,7 @@ impl Fault for Error {
             | Self::AnswerUnknown
             | Self::RenameNotApplied { .. }
             | Self::IncompleteProperties(_) => Kind::Unready,
+            Self::Afterwards(_) => Kind::Internal,
             Self::Portal(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
@@ -111,6 +115,7 @@ impl Fault for Error {
             Self::IncompleteProperties(_) => Reason::IncompleteProperties,
             Self::UnknownCommand { .. } => Reason::CommandNotFound,
             Self::CodeTaken(_) => Reason::BotCodeTaken,
+            Self::Afterwards(error) => error.reason(),
             Self::Portal(error) => error.reason(),
             Self::Store(error) => error.reason(),
         }
@@ -122,6 +127,7 @@ impl Fault for Error {
                 Origin::Portal
             }
             Self::AnswerUnknown => Origin::Gateway,
+            Self::Afterwards(error) => error.origin(),
             Self::Portal(error) => error.origin(),
             Self::Store(error) => error.origin(),
             _ => Origin::Caller,
@@ -131,7 +137,7 @@ impl Fault for Error {
     fn executed(&self) -> Executed {
         match self {
             Self::AnswerUnknown => Executed::Unknown,
-            Self::RenameNotApplied { .. } => Executed::Yes,
+            Self::Afterwards(_) | Self::RenameNotApplied { .. } => Executed::Yes,
             Self::Portal(error) => error.executed(),
             Self::Store(error) => error.executed(),
             _ => Executed::No,
@@ -175,5 +181,12 @@ impl Fault for Error {
             Self::Portal(error) => error.violations(),
             _ => &[],
         }
+    }
+}
+
+impl Error {
+    /// The same failure, of something that had to follow what the portal did already.
+    pub(super) fn afterwards(self) -> Self {
+        Self::Afterwards(Box::new(self))
     }
 }

@@ -180,7 +180,8 @@ impl Bots {
             state: BotState::Active,
             ..pending
         })
-        .await?;
+        .await
+        .map_err(Error::afterwards)?;
         Ok(Registered {
             bot: told.bot,
             user: told.user,
@@ -259,7 +260,7 @@ impl Bots {
         memory.wrote(&properties);
         record.properties = Value::Object(memory.0.clone());
         record.event_mode = mode(&told.bot);
-        self.keep(record).await?;
+        self.keep(record).await.map_err(Error::afterwards)?;
         let unapplied = differ(&told, &memory);
         Ok(Registered {
             bot: told.bot,
@@ -288,7 +289,7 @@ impl Bots {
                 self.find(&name.0, &name.1).map_err(|_| error)?;
             }
         }
-        self.forget(&name).await
+        self.forget(&name).await.map_err(Error::afterwards)
     }
 
     /// Reads a bot from the portal.

@@ -47,7 +47,7 @@ impl Bots {
             .await?;
         memory.wrote(&properties);
         record.properties = Value::Object(memory.0);
-        self.keep(record).await?;
+        self.keep(record).await.map_err(Error::afterwards)?;
         Ok(Updated { bot, user })
     }
 
