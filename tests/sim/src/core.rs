@@ -57,6 +57,24 @@ pub(crate) struct Outcome {
     pub(crate) wire: Option<FaultKind>,
 }
 
+impl Outcome {
+    /// This answer, as it is.
+    pub(crate) fn of(reply: Reply) -> Self {
+        Self {
+            reply: Some(reply),
+            wire: None,
+        }
+    }
+
+    /// No answer at all: the connection is reset.
+    pub(crate) fn none() -> Self {
+        Self {
+            reply: None,
+            wire: None,
+        }
+    }
+}
+
 /// An answer to send.
 #[derive(Debug)]
 pub(crate) struct Reply {

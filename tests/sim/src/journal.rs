@@ -8,13 +8,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::portal::Portal;
 
 /// How the parameters of a request travelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// A JSON body.
     Json,
@@ -27,9 +29,10 @@ pub enum Encoding {
 }
 
 /// One request, or one command of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Request {
     /// Portal time of arrival.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
     pub at: UnixTime,
     /// The method as the client wrote it.
     pub method: String,
@@ -64,7 +67,8 @@ impl Request {
 }
 
 /// Something that changed in a portal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Effect {
     /// A bot came to be.

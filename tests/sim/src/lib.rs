@@ -22,6 +22,7 @@
 mod batch;
 mod clock;
 mod config;
+mod control;
 mod core;
 mod failure;
 mod fault;
@@ -37,9 +38,11 @@ mod sim;
 mod state;
 mod tls;
 mod view;
+mod written;
 
 pub use clock::{Clock, UnixTime};
 pub use config::{Config, PortalConfig, UserConfig, WebhookConfig};
+pub use control::Control;
 pub use fault::{Fault, FaultKind, Faults, When};
 pub use journal::{Effect, Encoding, Journal, Request};
 pub use limits::{Limits, OperatingRule};

@@ -17,6 +17,9 @@ struct Arguments {
     /// Port to listen on; 0 lets the system choose.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Port of the control interface; 0 lets the system choose.
+    #[arg(long, default_value_t = 0)]
+    control_port: u16,
     /// Directory for the certificate clients have to trust.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -62,11 +65,16 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let colleague = portal.add_user(UserConfig::named("Anna", "Weber"));
     let chat = portal.add_group_chat("Support", &[1, colleague]);
 
+    let control = sim.open_control(arguments.control_port).await?;
+
     let dir = arguments.dir.unwrap_or_else(std::env::temp_dir);
     let ca_file = dir.join(format!("bitrix24-sim-{}.pem", std::process::id()));
     std::fs::write(&ca_file, sim.ca_pem())?;
     let addresses = serde_json::json!({
         "address": portal.address(),
+        "plain_address": portal.plain_address(),
+        "control": control.address(),
+        "portal": portal.number(),
         "webhook_url": portal.webhook_url(),
         "ca_file": ca_file,
         "user_id": 1,

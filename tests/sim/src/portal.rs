@@ -62,6 +62,7 @@ pub enum Refusal {
 /// What all handles of one portal share.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    pub(crate) number: u32,
     pub(crate) clock: Clock,
     pub(crate) state: Mutex<State>,
     pub(crate) https_port: u16,
@@ -82,6 +83,12 @@ impl Portal {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its number in the simulation, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.inner.number
     }
 
     /// `https://127.0.0.1:PORT`.
@@ -158,6 +165,11 @@ impl Portal {
         self.state().post_system(chat_id, text, now)
     }
 
+    /// Somebody dismisses a person, or takes them back. False when there is no such user.
+    pub fn set_active(&self, user_id: i64, active: bool) -> bool {
+        self.state().set_active(user_id, active)
+    }
+
     /// Acts as this person.
     #[must_use]
     pub fn user(&self, id: i64) -> User {
@@ -223,6 +235,18 @@ impl Portal {
     /// Changes how the portal behaves where sources disagree.
     pub fn set_quirks(&self, change: impl FnOnce(&mut Quirks)) {
         change(&mut self.state().quirks);
+    }
+
+    /// How the portal behaves where sources disagree.
+    #[must_use]
+    pub fn quirks(&self) -> Quirks {
+        self.state().quirks.clone()
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.state().limits.clone()
     }
 
     /// Replaces the limits. Counters keep their levels.

@@ -3,8 +3,10 @@
 //! The default is what the inspected server code does; [`Quirks::documented`] follows the pages
 //! instead. A client has to live with every combination.
 
+use serde::{Deserialize, Serialize};
+
 /// One choice per contradiction (C10, C25).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Quirks {
     /// Ids in answers and events.
     pub ids: IdShape,
@@ -75,7 +77,8 @@ pub struct Quirks {
 }
 
 /// How ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IdShape {
     /// As JSON numbers.
     Numbers,
@@ -84,7 +87,8 @@ pub enum IdShape {
 }
 
 /// How an empty map is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EmptyMap {
     /// `[]`, as PHP does.
     List,
@@ -95,7 +99,8 @@ pub enum EmptyMap {
 }
 
 /// HTTP status of errors of bot methods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorStatus {
     /// 400.
     BadRequest,
@@ -104,7 +109,8 @@ pub enum ErrorStatus {
 }
 
 /// What a wrong webhook code is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WrongCode {
     /// `INVALID_CREDENTIALS`.
     InvalidCredentials,
@@ -113,7 +119,8 @@ pub enum WrongCode {
 }
 
 /// HTTP status of `QUERY_LIMIT_EXCEEDED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RateLimitStatus {
     /// 503, the limits page.
     ServiceUnavailable,
@@ -124,7 +131,8 @@ pub enum RateLimitStatus {
 }
 
 /// What `app.info` says to a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AppInfo {
     /// `{SCOPE, LICENSE}`.
     ScopeAndLicense,
@@ -133,7 +141,8 @@ pub enum AppInfo {
 }
 
 /// When `Bot.register` looks at the length of the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenLengthCheck {
     /// First of all.
     First,
@@ -142,7 +151,8 @@ pub enum TokenLengthCheck {
 }
 
 /// `uuid` of a message sent without a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MissingUuid {
     /// `null`.
     Null,
@@ -151,7 +161,8 @@ pub enum MissingUuid {
 }
 
 /// The forward mark of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ForwardShape {
     /// `{id: "chat12/345", userId, chatTitle, chatType}`.
     Coded,
@@ -160,7 +171,8 @@ pub enum ForwardShape {
 }
 
 /// How much of an entity an event carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EntityShape {
     /// All fields.
     Full,
@@ -173,7 +185,8 @@ pub enum EntityShape {
 }
 
 /// The form of a bot shown to one who does not own it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BotForm {
     /// All fields that are not for the owner alone.
     Brief,
@@ -182,7 +195,8 @@ pub enum BotForm {
 }
 
 /// JSON null as `backgroundId` in `Bot.update`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BackgroundNull {
     /// Leaves the value alone.
     Ignored,
@@ -191,7 +205,8 @@ pub enum BackgroundNull {
 }
 
 /// How a missing parent is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NothingIs {
     /// `0`.
     Zero,
@@ -200,7 +215,8 @@ pub enum NothingIs {
 }
 
 /// `lastActivityDate` of a user in an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LastActivity {
     /// `false`.
     False,

@@ -1,15 +1,18 @@
 //! The simulation: one certificate authority, one clock, any number of portals.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, PortalConfig};
-use crate::http;
+use crate::control::Control;
+use crate::http::{self, PortalSite};
 use crate::portal::{Inner, Portal};
 use crate::state::State;
 use crate::tls::{self, Authority};
@@ -43,7 +46,8 @@ struct Shared {
     config: Config,
     clock: Clock,
     authority: Authority,
-    portals: Mutex<Vec<Portal>>,
+    portals: Mutex<BTreeMap<u32, Portal>>,
+    next_number: AtomicU32,
 }
 
 impl Drop for Shared {
@@ -52,6 +56,7 @@ impl Drop for Shared {
             .portals
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
+            .values()
         {
             portal.stop();
         }
@@ -71,6 +76,7 @@ impl Sim {
             clock,
             authority,
             portals: Mutex::default(),
+            next_number: AtomicU32::new(1),
         };
         Ok(Self {
             inner: Arc::new(shared),
@@ -96,7 +102,9 @@ impl Sim {
     pub async fn add_portal(&self, config: PortalConfig) -> Result<Portal, Error> {
         let secure = listen(config.port).await?;
         let plain = listen(0).await?;
+        let number = self.inner.next_number.fetch_add(1, Ordering::Relaxed);
         let inner = Arc::new(Inner {
+            number,
             clock: self.inner.clock.clone(),
             https_port: port_of(&secure)?,
             http_port: port_of(&plain)?,
@@ -104,15 +112,59 @@ impl Sim {
             stop: CancellationToken::new(),
         });
         let acceptor = self.inner.authority.acceptor();
-        tokio::spawn(http::serve(inner.clone(), secure, Some(acceptor)));
-        tokio::spawn(http::serve(inner.clone(), plain, None));
+        let site = Arc::new(PortalSite {
+            portal: inner.clone(),
+        });
+        let stop = inner.stop.clone();
+        tokio::spawn(http::serve(
+            site.clone(),
+            secure,
+            Some(acceptor),
+            stop.clone(),
+        ));
+        tokio::spawn(http::serve(site, plain, None, stop));
         let portal = Portal { inner };
+        self.portals_mut().insert(number, portal.clone());
+        Ok(portal)
+    }
+
+    fn portals_mut(&self) -> MutexGuard<'_, BTreeMap<u32, Portal>> {
         self.inner
             .portals
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(portal.clone());
-        Ok(portal)
+    }
+
+    /// The portals that were added and not removed, by number.
+    #[must_use]
+    pub fn portals(&self) -> Vec<Portal> {
+        self.portals_mut().values().cloned().collect()
+    }
+
+    /// The portal of this number.
+    #[must_use]
+    pub fn portal(&self, number: u32) -> Option<Portal> {
+        self.portals_mut().get(&number).cloned()
+    }
+
+    /// Stops a portal and forgets it. False when there is none of this number.
+    pub fn remove_portal(&self, number: u32) -> bool {
+        let removed = self.portals_mut().remove(&number);
+        if let Some(portal) = &removed {
+            portal.stop();
+        }
+        removed.is_some()
+    }
+
+    /// Opens the control interface: plain HTTP on a port of loopback, 0 = any. It ends with the
+    /// handle.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn open_control(&self, port: u16) -> Result<Control, Error> {
+        let listener = listen(port).await?;
+        let port = port_of(&listener)?;
+        Ok(Control::serve(self.clone(), listener, port))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a test may look at: copies of a portal's objects, taken at one moment.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::UnixTime;
@@ -20,7 +21,7 @@ impl Chat {
 }
 
 /// A message as it stands in its chat.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// Its id.
     pub id: i64,
@@ -29,6 +30,7 @@ pub struct Message {
     /// Who wrote it; 0 = system.
     pub author_id: i64,
     /// When it was written.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
     pub date: UnixTime,
     /// Its text, already trimmed and cut.
     pub text: String,
@@ -56,7 +58,7 @@ pub struct Message {
 }
 
 /// A bot as the portal knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BotView {
     /// Its user id.
     pub id: i64,
@@ -93,7 +95,7 @@ pub struct BotView {
 }
 
 /// A command as the portal knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandView {
     /// Its id.
     pub id: i64,

@@ -113,6 +113,11 @@ impl State {
         id
     }
 
+    pub(crate) fn set_active(&mut self, user_id: i64, active: bool) -> bool {
+        let user = self.users.get_mut(&user_id);
+        user.map(|user| user.active = active).is_some()
+    }
+
     /// A bot that belongs to the portal and not to any client.
     pub(super) fn add_builtin_bot(&mut self, code: &str, name: &str) {
         let account = User {

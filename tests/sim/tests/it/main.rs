@@ -12,6 +12,7 @@ mod answers;
 mod batch;
 mod bots;
 mod commands;
+mod control;
 mod core;
 mod events;
 mod faults;

@@ -20,6 +20,7 @@ pub(crate) const TOKEN: &str = "token-of-the-tests";
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) location: Option<String>,
     pub(crate) body: Value,
     pub(crate) raw: String,
 }
@@ -53,7 +54,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(sim: &Sim, address: &str) -> Self {
+    pub(crate) fn new(sim: &Sim, address: &str) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(sim.ca_pem().as_bytes()).unwrap())
@@ -67,8 +68,34 @@ impl Client {
         let tls = address
             .starts_with("https")
             .then(|| TlsConnector::from(Arc::new(config)));
-        let port = address.rsplit(':').next().unwrap().parse().unwrap();
+        let port = address.rsplit(':').next().unwrap();
+        let port = port.split('/').next().unwrap().parse().unwrap();
         Self { tls, port }
+    }
+
+    /// Sends bytes with a method to a path, and reads whatever comes back.
+    pub(crate) async fn ask(
+        &self,
+        verb: &str,
+        path: &str,
+        media: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Lost> {
+        let request = Request::builder()
+            .method(verb)
+            .uri(path)
+            .header("host", "portal")
+            .header("content-type", media)
+            .body(Full::from(body.into()))?;
+        let response = self.send(request).await?;
+        let raw = String::from_utf8_lossy(response.body()).into_owned();
+        let location = response.headers().get("location");
+        Ok(Answer {
+            status: response.status().as_u16(),
+            location: location.map(|value| value.to_str().unwrap().to_owned()),
+            body: serde_json::from_str(&raw).unwrap_or(Value::Null),
+            raw,
+        })
     }
 
     pub(crate) async fn send(
@@ -168,20 +195,7 @@ impl World {
         body: String,
     ) -> Result<Answer, Lost> {
         let verb = if media.is_empty() { "GET" } else { "POST" };
-        let request = Request::builder()
-            .method(verb)
-            .uri(path)
-            .header("host", "portal")
-            .header("content-type", media)
-            .body(Full::from(body))?;
-        let response = self.client.send(request).await?;
-        let raw = String::from_utf8_lossy(response.body()).into_owned();
-        let body = serde_json::from_str(&raw).unwrap_or(Value::Null);
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body,
-            raw,
-        })
+        self.client.ask(verb, path, media, body).await
     }
 
     /// Calls a method and may get no answer.
