@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::core::Call;
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, When};
-use crate::journal::{Encoding, Entry};
+use crate::journal::{Encoding, Entry, Shown};
 use crate::methods::Method;
 use crate::params::Params;
 use crate::php;
@@ -120,8 +120,7 @@ fn entry(state: &mut State, outer: &Call<'_>, text: &str, given: &Given, batch: 
         method: name.to_owned(),
         params: params.map,
         encoding: Encoding::BatchEntry,
-        user_id: outer.credential.user_id,
-        code_head: String::new(),
+        shown: Shown::OuterCall,
         status,
         answer: answer.to_string().into(),
         batch: Some(batch),
@@ -192,6 +191,7 @@ fn admitted(state: &mut State, call: &Call<'_>, name: &str) -> Result<&'static M
             description,
         ));
     }
+    state.check_confirmation(call.credential, method.name)?;
     state.check_operating(call.credential, method, call.now)?;
     Ok(method)
 }

@@ -6,6 +6,7 @@
 //!
 //! Rule: whatever is not understood is refused with 400 and the name of the field, never guessed.
 
+mod apps;
 mod fault;
 mod input;
 mod people;
@@ -145,6 +146,7 @@ impl ControlSite {
         };
         match segments.as_slice() {
             [] if request.is(&Method::GET) => Ok(portals::overview(&self.sim)),
+            ["oauth", rest @ ..] => portals::oauth(self.sim.oauth(), rest, &request),
             ["clock"] => settings::clock(self.sim.clock(), &request),
             ["portals"] => portals::all(&self.sim, &request).await,
             ["portals", number, rest @ ..] => {

@@ -5,22 +5,24 @@
 //! effect they replace it, after it they spoil the answer.
 
 mod envelope;
+mod spoil;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::batch;
 use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, When};
-use crate::journal::{Encoding, Entry};
+use crate::journal::{Encoding, Entry, Shown};
 use crate::limits::Bucket;
 use crate::methods::{self, Method};
 use crate::params::Params;
 use crate::quirks::{RateLimitStatus, WrongCode};
 use crate::state::{Credential, State};
-use bytes::Bytes;
 
 /// A request, read.
 #[derive(Debug)]
@@ -28,12 +30,36 @@ pub(crate) struct Incoming {
     pub(crate) peer: IpAddr,
     /// It came over TLS.
     pub(crate) secure: bool,
-    pub(crate) user_id: i64,
-    pub(crate) code: String,
+    pub(crate) sign: Sign,
     /// As the client wrote it, without suffix.
     pub(crate) method: String,
     pub(crate) params: Params,
     pub(crate) encoding: Encoding,
+}
+
+/// What a request shows to be let in.
+#[derive(Debug)]
+pub(crate) enum Sign {
+    Webhook {
+        user_id: i64,
+        code: String,
+    },
+    /// An access token, if there is one at all.
+    Token(Option<String>),
+}
+
+impl Sign {
+    fn shown(&self) -> Shown {
+        match self {
+            Self::Webhook { user_id, code } => Shown::Webhook {
+                user_id: *user_id,
+                code_head: Shown::head(code),
+            },
+            Self::Token(token) => Shown::Token {
+                head: Shown::head(token.as_deref().unwrap_or_default()),
+            },
+        }
+    }
 }
 
 /// A request on its way to its effect.
@@ -56,6 +82,8 @@ pub(crate) struct Outcome {
     pub(crate) reply: Option<Reply>,
     pub(crate) wire: Option<FaultKind>,
 }
+
+pub(crate) use self::spoil::spoil;
 
 impl Outcome {
     /// This answer, as it is.
@@ -150,11 +178,15 @@ impl State {
         if !incoming.secure {
             return Err(Failure::auth(400, "INVALID_REQUEST", "Https required."));
         }
-        let credential = self.credential(incoming.user_id, &incoming.code)?;
+        let credential = match &incoming.sign {
+            Sign::Webhook { user_id, code } => self.credential(*user_id, code)?,
+            Sign::Token(token) => self.token_credential(token.as_deref(), now)?,
+        };
         if incoming.params.asks_for_download {
             return Err(self.wrong_credential());
         }
         let method = self.find(&incoming.method, &credential)?;
+        self.check_confirmation(&credential, method.name)?;
         if !within_rate {
             let status = match self.quirks.rate_limit_status {
                 RateLimitStatus::ServiceUnavailable => 503,
@@ -172,13 +204,6 @@ impl State {
     }
 
     fn credential(&self, user_id: i64, code: &str) -> Result<Arc<Credential>, Failure> {
-        if code.is_empty() {
-            return Err(Failure::auth(
-                401,
-                "NO_AUTH_FOUND",
-                "Wrong authorization data",
-            ));
-        }
         let known = self.credentials.get(&(user_id, code.to_owned()));
         let known = known.filter(|credential| self.is_active(credential.user_id));
         known.cloned().ok_or_else(|| self.wrong_credential())
@@ -265,7 +290,8 @@ impl State {
             }
             Err(failure) => Some(self.refusal(failure)),
         };
-        let outcome = self.spoil(reply, fault);
+        let refusal = |failure: &Failure| self.refusal(failure);
+        let outcome = spoil(reply, fault, refusal);
         let (status, answer) = match &outcome.reply {
             Some(reply) => (reply.status, reply.body.clone()),
             None => (0, Bytes::new()),
@@ -275,8 +301,7 @@ impl State {
             method: incoming.method,
             params: incoming.params.map,
             encoding: incoming.encoding,
-            user_id: incoming.user_id,
-            code_head: incoming.code.chars().take(4).collect(),
+            shown: incoming.sign.shown(),
             status,
             answer,
             batch: None,
@@ -305,53 +330,6 @@ impl State {
             Err(failure) => {
                 self.settle(method, call.credential, started, call.now);
                 self.refusal(&failure)
-            }
-        }
-    }
-
-    fn spoil(&self, reply: Option<Reply>, fault: Option<Fault>) -> Outcome {
-        let Some(fault) = fault else {
-            return Outcome { reply, wire: None };
-        };
-        match fault.kind {
-            FaultKind::Error {
-                status,
-                code,
-                description,
-            } => {
-                let failure = Failure::injected(status, code, description);
-                Outcome {
-                    reply: Some(self.refusal(&failure)),
-                    wire: None,
-                }
-            }
-            FaultKind::Raw {
-                status,
-                headers,
-                body,
-            } => Outcome {
-                reply: Some(Reply {
-                    status,
-                    headers,
-                    body: body.into(),
-                }),
-                wire: None,
-            },
-            kind @ (FaultKind::Hang | FaultKind::Reset) => Outcome {
-                reply: None,
-                wire: Some(kind),
-            },
-            kind @ FaultKind::Latency(_) => {
-                let wire = (fault.when == When::After).then_some(kind);
-                Outcome { reply, wire }
-            }
-            kind @ (FaultKind::CutBody | FaultKind::Drip { .. } | FaultKind::Enormous { .. }) => {
-                // Without an effect there is no true answer to spoil; one that says so serves.
-                let reply = reply.unwrap_or_else(|| self.reply(200, r#"{"result":[]}"#.into()));
-                Outcome {
-                    reply: Some(reply),
-                    wire: Some(kind),
-                }
             }
         }
     }

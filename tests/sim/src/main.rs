@@ -73,6 +73,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let addresses = serde_json::json!({
         "address": portal.address(),
         "plain_address": portal.plain_address(),
+        "oauth": sim.oauth().address(),
         "control": control.address(),
         "portal": portal.number(),
         "webhook_url": portal.webhook_url(),

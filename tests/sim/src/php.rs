@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 /// Decodes a query string or form body with bracketed names: `a[b][]=1`.
@@ -78,6 +78,16 @@ fn with_lists(value: Value) -> Value {
     (0..map.len())
         .filter_map(|index| map.remove(&index.to_string()))
         .collect()
+}
+
+/// What PHP leaves alone when it encodes for an address.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// `text` as PHP's `urlencode` writes it: a space is a plus.
+pub(crate) fn url_encode(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN)
+        .to_string()
+        .replace("%20", "+")
 }
 
 /// The order in which the keys of `cmd` appear in a form.

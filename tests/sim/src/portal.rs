@@ -3,6 +3,7 @@
 //! A [`Portal`] is a handle: clones are the same portal. What people do in it goes through
 //! [`User`]; what a client does goes through HTTPS.
 
+mod apps;
 mod user;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use crate::config::{UserConfig, WebhookConfig};
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::place::Place;
 use crate::quirks::Quirks;
 use crate::state::State;
 use crate::view::{BotView, Chat, CommandView, Message};
@@ -57,6 +59,12 @@ pub enum Refusal {
     /// The message belongs to somebody else.
     #[error("message {0} was written by somebody else")]
     NotTheAuthor(i64),
+    /// The portal knows no such application.
+    #[error("no application `{0}`")]
+    NoApplication(String),
+    /// The application is known and not installed.
+    #[error("application `{0}` is not installed")]
+    NotInstalled(String),
 }
 
 /// What all handles of one portal share.
@@ -95,6 +103,12 @@ impl Portal {
     #[must_use]
     pub fn address(&self) -> String {
         format!("https://127.0.0.1:{}", self.inner.https_port)
+    }
+
+    /// The identity that stays when the address changes.
+    #[must_use]
+    pub fn member_id(&self) -> String {
+        self.state().identity.member_id.clone()
     }
 
     /// `http://127.0.0.1:PORT`: the same portal without TLS, where webhooks are refused.
@@ -223,13 +237,13 @@ impl Portal {
     /// The record of requests and effects.
     #[must_use]
     pub fn journal(&self) -> Journal {
-        Journal::of(self.clone())
+        Journal::of(Place::Portal(self.clone()))
     }
 
     /// The faults waiting for requests.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        Faults::of(self.clone())
+        Faults::of(Place::Portal(self.clone()))
     }
 
     /// Changes how the portal behaves where sources disagree.

@@ -22,6 +22,10 @@ pub struct Quirks {
     pub auth_errors_are_401: bool,
     /// What a wrong webhook code is called.
     pub wrong_code: WrongCode,
+    /// What an access token that nobody issued is called.
+    pub unknown_token: UnknownToken,
+    /// What a token of a removed application is called.
+    pub removed_application: RemovedApplication,
     /// Errors of methods come with HTTP 200.
     pub errors_with_200: bool,
     /// Errors of methods carry a number in place of their name.
@@ -116,6 +120,28 @@ pub enum WrongCode {
     InvalidCredentials,
     /// `NO_AUTH_FOUND`.
     NoAuthFound,
+}
+
+/// What an access token that nobody issued is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownToken {
+    /// `NO_AUTH_FOUND`.
+    NoAuthFound,
+    /// `invalid_token`.
+    InvalidToken,
+}
+
+/// What a token of a removed application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedApplication {
+    /// `APPLICATION_NOT_FOUND`.
+    ApplicationNotFound,
+    /// `ERROR_OAUTH`.
+    ErrorOauth,
+    /// `NOT_INSTALLED`.
+    NotInstalled,
 }
 
 /// HTTP status of `QUERY_LIMIT_EXCEEDED`.
@@ -234,6 +260,8 @@ impl Default for Quirks {
             method_error_status: ErrorStatus::BadRequest,
             auth_errors_are_401: true,
             wrong_code: WrongCode::InvalidCredentials,
+            unknown_token: UnknownToken::NoAuthFound,
+            removed_application: RemovedApplication::ApplicationNotFound,
             errors_with_200: false,
             numeric_error_codes: false,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,

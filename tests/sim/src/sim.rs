@@ -13,9 +13,13 @@ use crate::clock::Clock;
 use crate::config::{Config, PortalConfig};
 use crate::control::Control;
 use crate::http::{self, PortalSite};
+use crate::oauth::{OAuth, OAuthSite, Portals};
 use crate::portal::{Inner, Portal};
-use crate::state::State;
+use crate::state::{Identity, State};
 use crate::tls::{self, Authority};
+
+/// Where the made up identities of portals begin.
+const MEMBER: u128 = 0xda45_a03b_265e_dd87_87f8_a258_d793_cc00;
 
 /// Why a simulation or a portal could not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,18 +50,17 @@ struct Shared {
     config: Config,
     clock: Clock,
     authority: Authority,
-    portals: Mutex<BTreeMap<u32, Portal>>,
+    oauth: OAuth,
+    portals: Portals,
+    stop: CancellationToken,
     next_number: AtomicU32,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for portal in self
-            .portals
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-        {
+        self.stop.cancel();
+        let portals = self.portals.lock();
+        for portal in portals.unwrap_or_else(PoisonError::into_inner).values() {
             portal.stop();
         }
     }
@@ -71,11 +74,24 @@ impl Sim {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let authority = Authority::create().map_err(Error::Certificates)?;
         let clock = Clock::starting_at(config.starts_at);
+        let listener = listen(config.oauth_port).await?;
+        let oauth = OAuth::new(port_of(&listener)?, config.journal_capacity);
+        let portals = Portals::default();
+        let stop = CancellationToken::new();
+        let site = Arc::new(OAuthSite {
+            oauth: oauth.clone(),
+            portals: portals.clone(),
+            clock: clock.clone(),
+        });
+        let acceptor = Some(authority.acceptor());
+        tokio::spawn(http::serve(site, listener, acceptor, stop.clone()));
         let shared = Shared {
             config,
             clock,
             authority,
-            portals: Mutex::default(),
+            oauth,
+            portals,
+            stop,
             next_number: AtomicU32::new(1),
         };
         Ok(Self {
@@ -95,6 +111,12 @@ impl Sim {
         &self.inner.clock
     }
 
+    /// The authorization server of all portals.
+    #[must_use]
+    pub fn oauth(&self) -> &OAuth {
+        &self.inner.oauth
+    }
+
     /// Adds a portal that listens on loopback, with TLS on its main port and without on another.
     ///
     /// # Errors
@@ -103,12 +125,24 @@ impl Sim {
         let secure = listen(config.port).await?;
         let plain = listen(0).await?;
         let number = self.inner.next_number.fetch_add(1, Ordering::Relaxed);
+        let https_port = port_of(&secure)?;
+        let oauth_port = self.inner.oauth.port;
+        let oauth_domain = self.inner.config.oauth_domain.clone();
+        let member_id = config.member_id.clone();
+        let identity = Identity {
+            number,
+            member_id: member_id.unwrap_or_else(|| format!("{:032x}", MEMBER + u128::from(number))),
+            domain: format!("127.0.0.1:{https_port}"),
+            oauth_domain: oauth_domain.unwrap_or_else(|| format!("127.0.0.1:{oauth_port}")),
+            oauth_address: self.inner.oauth.address(),
+        };
+        let capacity = self.inner.config.journal_capacity;
         let inner = Arc::new(Inner {
             number,
             clock: self.inner.clock.clone(),
-            https_port: port_of(&secure)?,
+            https_port,
             http_port: port_of(&plain)?,
-            state: Mutex::new(State::new(config, self.inner.config.journal_capacity)),
+            state: Mutex::new(State::new(config, identity, capacity)),
             stop: CancellationToken::new(),
         });
         let acceptor = self.inner.authority.acceptor();

@@ -4,11 +4,14 @@
 //! times give the same portal. Ids of different kinds start in different ranges, so that a client
 //! which mixes them up does not get away with it.
 
+mod apps;
 mod chats;
 mod commands;
 mod dispatch;
 mod entities;
 mod events;
+mod grants;
+mod identity;
 mod inspect;
 mod messages;
 mod people;
@@ -20,11 +23,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub(crate) use apps::{Application, Apps, Decision, Held, Stage};
 pub(crate) use chats::{Chat, DialogId};
 pub(crate) use commands::Command;
 pub(crate) use events::Log;
+pub(crate) use identity::Identity;
 pub(crate) use messages::{Forward, Message, Post, stored_text};
-pub(crate) use people::{Bot, Credential, EventMode, User};
+pub(crate) use people::{Bot, Credential, EventMode, Owner, User};
 
 use crate::clock::UnixTime;
 use crate::config::PortalConfig;
@@ -36,7 +41,9 @@ use crate::quirks::{EmptyMap, Quirks};
 /// The portal.
 #[derive(Debug)]
 pub(crate) struct State {
+    pub(crate) identity: Identity,
     pub(crate) language: String,
+    pub(crate) license: String,
     pub(crate) utc_offset_minutes: i32,
     pub(crate) revision: [u32; 4],
     pub(crate) quirks: Quirks,
@@ -61,6 +68,7 @@ pub(crate) struct State {
     pub(crate) unfinished_keys: HashMap<String, UnixTime>,
     pub(crate) buckets: HashMap<IpAddr, Bucket>,
     pub(crate) operating: HashMap<(u32, &'static str), Operating>,
+    pub(crate) apps: Apps,
     latencies: HashMap<String, Duration>,
     latency: Duration,
     ids: Ids,
@@ -79,9 +87,11 @@ struct Ids {
 }
 
 impl State {
-    pub(crate) fn new(config: PortalConfig, journal_capacity: usize) -> Self {
+    pub(crate) fn new(config: PortalConfig, identity: Identity, journal_capacity: usize) -> Self {
         let mut state = Self {
+            identity,
             language: config.language,
+            license: config.license,
             utc_offset_minutes: config.utc_offset_minutes,
             revision: config.revision,
             quirks: config.quirks,
@@ -102,6 +112,7 @@ impl State {
             unfinished_keys: HashMap::new(),
             buckets: HashMap::new(),
             operating: HashMap::new(),
+            apps: Apps::default(),
             latencies: HashMap::new(),
             latency: Duration::ZERO,
             ids: Ids {
@@ -115,6 +126,7 @@ impl State {
             },
         };
         let owner = state.add_user(config.owner);
+        state.apps.signed_in = owner;
         state.add_webhook(crate::WebhookConfig {
             user_id: owner,
             scopes: config.scopes,

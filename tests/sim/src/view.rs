@@ -20,6 +20,39 @@ impl Chat {
     }
 }
 
+/// An access token and what renews it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenPair {
+    /// Good for an hour.
+    pub access_token: String,
+    /// Good for 180 days, and once.
+    pub refresh_token: String,
+    /// For whom it acts.
+    pub user_id: i64,
+    /// When the access token ends.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
+    pub expires: UnixTime,
+}
+
+/// An application as the portal knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplicationView {
+    /// Its public name.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// What proves callbacks to be genuine.
+    pub application_token: String,
+    /// Whether it is installed completely.
+    pub installed: bool,
+    /// Whether it is paid for.
+    pub paid: bool,
+    /// Its version.
+    pub version: u32,
+    /// Methods for which an administrator has been asked: (person, method in lower case).
+    pub waiting_for: Vec<(i64, String)>,
+}
+
 /// A message as it stands in its chat.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
@@ -78,8 +111,10 @@ pub struct BotView {
     pub color: String,
     /// Address of its picture, or empty.
     pub avatar: String,
-    /// The token that owns it; `None` for bots that came with the portal.
+    /// The token that owns it, if a webhook registered it.
     pub token: Option<String>,
+    /// The application that owns it, if one registered it.
+    pub client_id: Option<String>,
     /// `fetch` or `webhook`.
     pub event_mode: String,
     /// Where its events are sent in webhook mode.

@@ -4,9 +4,10 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::input::Input;
-use super::{Answer, Refused, Request, fault, no_such_verb, people, record, settings};
+use super::{Answer, Refused, Request, apps, fault, no_such_verb, people, record, settings};
 use crate::config::PortalConfig;
 use crate::limits::Limits;
+use crate::oauth::OAuth;
 use crate::portal::Portal;
 use crate::quirks::Quirks;
 use crate::sim::Sim;
@@ -16,6 +17,7 @@ pub(super) fn overview(sim: &Sim) -> Value {
     json!({
         "version": 1,
         "now": sim.clock().now().as_secs_f64(),
+        "oauth": sim.oauth().address(),
         "ca_pem": sim.ca_pem(),
         "portals": portals.iter().map(described).collect::<Vec<_>>(),
     })
@@ -53,12 +55,28 @@ pub(super) async fn one(
         (_, ["limits"]) => settings::limits(portal, request),
         (_, ["latency"]) => settings::latency(portal, request),
         (_, ["faults"]) => fault::faults(&portal.faults(), request),
-        (_, ["journal", rest @ ..]) => record::journal(portal, rest, request),
+        (_, ["journal", rest @ ..]) => record::journal(&portal.journal(), rest, request),
         (_, ["bots", rest @ ..]) => record::bots(portal, rest, request),
         (_, ["messages", rest @ ..]) => record::messages(portal, rest, request),
+        (_, ["applications", rest @ ..]) => apps::applications(portal, rest, request),
+        (&Method::POST, ["sign_in"]) => {
+            request.input.only(&["user_id"])?;
+            portal.sign_in(request.input.id("user_id")?);
+            Ok(json!({}))
+        }
         (_, ["webhooks"]) => people::webhooks(portal, request),
         (_, ["users", rest @ ..]) => people::users(portal, rest, request),
         (_, ["chats", rest @ ..]) => people::chats(portal, rest, request),
+        _ => Err(Refused::absent("path", "there is nothing at this address")),
+    }
+}
+
+pub(super) fn oauth(oauth: &OAuth, rest: &[&str], request: &Request<'_>) -> Answer {
+    match (request.method, rest) {
+        (&Method::GET, []) => Ok(json!({"address": oauth.address()})),
+        (_, ["quirks"]) => settings::oauth_quirks(oauth, request),
+        (_, ["faults"]) => fault::faults(&oauth.faults(), request),
+        (_, ["journal", rest @ ..]) => record::journal(&oauth.journal(), rest, request),
         _ => Err(Refused::absent("path", "there is nothing at this address")),
     }
 }
@@ -68,6 +86,7 @@ pub(super) fn described(portal: &Portal) -> Value {
         "portal": portal.number(),
         "address": portal.address(),
         "plain_address": portal.plain_address(),
+        "member_id": portal.member_id(),
         "webhook_url": portal.webhook_url(),
         "user_id": 1,
     })
@@ -76,6 +95,8 @@ pub(super) fn described(portal: &Portal) -> Value {
 fn config(input: &Input<'_>) -> Result<PortalConfig, Refused> {
     input.only(&[
         "port",
+        "member_id",
+        "license",
         "language",
         "utc_offset_minutes",
         "revision",
@@ -90,6 +111,13 @@ fn config(input: &Input<'_>) -> Result<PortalConfig, Refused> {
         let port = u16::try_from(port);
         config.port = port.map_err(|_| Refused::field("port", "has to be below 65536"))?;
     }
+    let text = |name| {
+        input
+            .optional_text(name)
+            .map(|text| text.map(ToOwned::to_owned))
+    };
+    config.member_id = text("member_id")?;
+    config.license = text("license")?.unwrap_or(config.license);
     if let Some(language) = input.optional_text("language")? {
         config.language = language.to_owned();
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::settings::written;
 use super::{Answer, Refused, Request, no_such_verb};
+use crate::journal::Journal;
 use crate::portal::Portal;
 
 pub(super) fn messages(portal: &Portal, rest: &[&str], request: &Request<'_>) -> Answer {
@@ -49,8 +50,7 @@ pub(super) fn bots(portal: &Portal, rest: &[&str], request: &Request<'_>) -> Ans
     }
 }
 
-pub(super) fn journal(portal: &Portal, rest: &[&str], request: &Request<'_>) -> Answer {
-    let journal = portal.journal();
+pub(super) fn journal(journal: &Journal, rest: &[&str], request: &Request<'_>) -> Answer {
     match (request.method, rest) {
         (&Method::GET, []) => Ok(json!({
             "arrivals": journal.arrivals(),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Refused, Request, no_such_verb};
 use crate::clock::{Clock, FASTEST};
+use crate::oauth::OAuth;
 use crate::portal::Portal;
 use crate::written::patched;
 
@@ -44,6 +45,16 @@ pub(super) fn quirks(portal: &Portal, request: &Request<'_>) -> Answer {
         return Err(no_such_verb(request));
     }
     Ok(written(&portal.quirks()))
+}
+
+pub(super) fn oauth_quirks(oauth: &OAuth, request: &Request<'_>) -> Answer {
+    if request.is(&Method::PATCH) {
+        let new = changed(&oauth.quirks(), request.input.all())?;
+        oauth.set_quirks(|quirks| *quirks = new);
+    } else if !request.is(&Method::GET) {
+        return Err(no_such_verb(request));
+    }
+    Ok(written(&oauth.quirks()))
 }
 
 pub(super) fn limits(portal: &Portal, request: &Request<'_>) -> Answer {

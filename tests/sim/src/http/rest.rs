@@ -6,9 +6,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Asked, Site, page};
-use crate::core::{Incoming, Outcome};
-use crate::params::Params;
+use crate::core::{Incoming, Outcome, Reply, Sign};
+use crate::params::{Params, bearer};
+use crate::php;
 use crate::portal::Inner;
 
 /// One listener of a portal.
@@ -19,6 +22,9 @@ pub(crate) struct PortalSite {
 
 impl Site for PortalSite {
     async fn answer(&self, asked: Asked) -> Outcome {
+        if asked.head.uri.path().trim_end_matches('/') == "/oauth/authorize" {
+            return Outcome::of(authorize(&self.portal, &asked));
+        }
         match read(&asked) {
             Some(incoming) => execute(&self.portal, incoming).await,
             None => Outcome::of(page(404, "404 Not Found")),
@@ -46,23 +52,65 @@ async fn execute(portal: &Arc<Inner>, incoming: Incoming) -> Outcome {
     running.await.unwrap_or_else(|_| Outcome::none())
 }
 
-/// `/rest/{user}/{code}/{method}`, or `/rest/{method}` without a credential.
+/// `/rest/{user}/{code}/{method}`, or `/rest/{method}` with an access token.
 fn read(asked: &Asked) -> Option<Incoming> {
     let path = asked.head.uri.path().strip_prefix("/rest/")?;
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let (user, code, method) = match (segments.next(), segments.next(), segments.next()) {
-        (Some(user), Some(code), method) => (user, code, method.unwrap_or_default()),
-        (method, None, _) => ("", "", method.unwrap_or_default()),
-        (None, Some(_), _) => return None,
+    let first = segments.next().unwrap_or_default();
+    let code = segments.next();
+    let method = if code.is_some() {
+        segments.next().unwrap_or_default()
+    } else {
+        first
     };
     let (params, encoding) = Params::read(asked.query(), asked.content_type(), &asked.body);
+    let sign = match code {
+        Some(code) => Sign::Webhook {
+            user_id: first.parse().unwrap_or(0),
+            code: code.to_owned(),
+        },
+        None => Sign::Token(params.auth.clone().or_else(|| bearer(asked))),
+    };
     Some(Incoming {
         peer: asked.peer,
         secure: asked.secure,
-        user_id: user.parse().unwrap_or(0),
-        code: code.to_owned(),
+        sign,
         method: method.strip_suffix(".json").unwrap_or(method).to_owned(),
         params,
         encoding,
     })
+}
+
+/// The page on which a person lets an application act for them (C7). Whoever is signed in agrees
+/// at once; when something is wrong, there is no redirect.
+fn authorize(portal: &Inner, asked: &Asked) -> Reply {
+    let query = php::parse_form(asked.query());
+    let text = |name| query.get(name).and_then(Value::as_str).unwrap_or_default();
+    let client_id = text("client_id");
+    let mut state = portal.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let application = state.application(client_id).ok();
+    let target = application.and_then(|application| application.config.redirect_url.clone());
+    let scope = application.map(|application| application.config.scopes.join(","));
+    let person = state.apps.signed_in;
+    let code = state.issue_code(client_id, person, portal.clock.now());
+    let (Some(target), Ok(code)) = (target, code) else {
+        return page(200, "Application not found");
+    };
+    let answer = [
+        ("code", Some(code.as_str())),
+        ("state", query.get("state").and_then(Value::as_str)),
+        ("domain", Some(&state.identity.domain)),
+        ("member_id", Some(&state.identity.member_id)),
+        ("scope", scope.as_deref()),
+        ("server_domain", Some(&state.identity.oauth_domain)),
+    ];
+    let answer = answer.into_iter().filter_map(|(name, value)| {
+        let value = php::url_encode(value?);
+        Some(format!("{name}={value}"))
+    });
+    let join = if target.contains('?') { '&' } else { '?' };
+    let location = format!("{target}{join}{}", answer.collect::<Vec<_>>().join("&"));
+    let mut reply = page(302, "Found");
+    reply.headers.push(("location".to_owned(), location));
+    reply
 }

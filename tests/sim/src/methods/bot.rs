@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::common::{bot_and_users, bot_not_found, done, no_token, owned_bot, token};
+use super::common::{bot_and_users, bot_not_found, done, owned_bot, owner, owner_with};
 use crate::core::Call;
 use crate::failure::Failure;
 use crate::params::Fields;
 use crate::quirks::TokenLengthCheck;
-use crate::state::{Bot, EventMode, State, User};
+use crate::state::{Bot, EventMode, Owner, State, User};
 
 /// Longest token, in characters.
 const TOKEN_LIMIT: usize = 40;
@@ -19,12 +19,14 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     // A token at the top level is preferred to the documented place.
     let token = params.text("botToken").filter(|token| !token.is_empty());
     let token = token.or_else(|| fields.as_ref().and_then(|fields| fields.text("botToken")));
-    let token = token
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| no_token(state))?;
+    let owner = owner_with(state, call, token.as_deref())?;
+    let token_fits = || match &owner {
+        Owner::Token(token) => check_token_length(token),
+        Owner::Application(_) | Owner::Portal => Ok(()),
+    };
     let fields = fields.as_ref().ok_or_else(|| Failure::missing("fields"))?;
     if state.quirks.token_length == TokenLengthCheck::First {
-        check_token_length(&token)?;
+        token_fits()?;
     }
 
     let code = fields.text("code").filter(|code| !code.is_empty());
@@ -45,7 +47,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     }
 
     if let Some(bot) = state.bots.values().find(|bot| bot.code == *code) {
-        if bot.is_owned_by(&token) {
+        if bot.is_owned_by(&owner) {
             return Ok(bot_and_users(state, bot, true));
         }
         return Err(Failure::method(
@@ -63,12 +65,12 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     }
     let avatar = avatar(&properties, &code)?;
     if state.quirks.token_length == TokenLengthCheck::OnCreation {
-        check_token_length(&token)?;
+        token_fits()?;
     }
     let owned = state
         .bots
         .values()
-        .filter(|bot| bot.is_owned_by(&token))
+        .filter(|bot| bot.is_owned_by(&owner))
         .count();
     if state
         .limits
@@ -92,7 +94,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         id: 0,
         code: code.clone().into_owned(),
         kind: kind.clone().into_owned(),
-        token: Some(token.clone().into_owned()),
+        owner: owner.clone(),
         event_mode,
         webhook_url: webhook_url.clone().into_owned(),
         hidden: fields.truth("isHidden").unwrap_or(false),
@@ -110,7 +112,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
 }
 
 pub(super) fn get(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
-    let token = token(state, call)?;
+    let owner = owner(state, call)?;
     let params = call.params.fields();
     let bot = if let Some(bot_id) = params.int("botId").filter(|id| *id != 0) {
         state.bots.get(&bot_id)
@@ -123,11 +125,11 @@ pub(super) fn get(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> 
         ));
     };
     let bot = bot.ok_or_else(bot_not_found)?;
-    Ok(bot_and_users(state, bot, bot.is_owned_by(&token)))
+    Ok(bot_and_users(state, bot, bot.is_owned_by(&owner)))
 }
 
 pub(super) fn list(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
-    let token = token(state, call)?;
+    let owner = owner(state, call)?;
     let params = call.params.fields();
     let filter = params.inner("filter");
     let kind = filter.as_ref().and_then(|filter| filter.text("type"));
@@ -136,7 +138,7 @@ pub(super) fn list(state: &mut State, call: &Call<'_>) -> Result<Value, Failure>
     let limit = usize::try_from(params.int("limit").unwrap_or(50)).unwrap_or(0);
     let offset = usize::try_from(params.int("offset").unwrap_or(0)).unwrap_or(0);
     let matches =
-        |bot: &&Bot| bot.is_owned_by(&token) && known.as_ref().is_none_or(|kind| bot.kind == *kind);
+        |bot: &&Bot| bot.is_owned_by(&owner) && known.as_ref().is_none_or(|kind| bot.kind == *kind);
     let page = state.bots.values().filter(matches).skip(offset).take(limit);
     let page: Vec<&Bot> = page.collect();
     let accounts = page.iter().filter_map(|bot| state.users.get(&bot.id));

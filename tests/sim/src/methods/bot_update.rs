@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::params::Fields;
 use crate::quirks::BackgroundNull;
-use crate::state::{EventMode, State};
+use crate::state::{EventMode, Owner, State};
 
 pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
     let bot_id = owned_bot(state, call)?;
@@ -46,18 +46,22 @@ fn rotate(
         return Ok(());
     }
     check_token_length(token)?;
+    let new = Owner::Token(token.to_owned());
     let used = state
         .bots
         .values()
-        .any(|bot| bot.id != bot_id && bot.is_owned_by(token));
-    let Some(bot) = state.bots.get_mut(&bot_id).filter(|_| !used) else {
+        .any(|bot| bot.id != bot_id && bot.is_owned_by(&new));
+    let bot = state.bots.get_mut(&bot_id).filter(|_| !used);
+    // What belongs to an application has no token to replace.
+    let bot = bot.filter(|bot| matches!(bot.owner, Owner::Token(_)));
+    let Some(bot) = bot else {
         return Err(Failure::method(
             "BOT_TOKEN_ROTATION_FAILED",
             "Bot token rotation failed",
         ));
     };
-    if !bot.is_owned_by(token) {
-        bot.token = Some(token.to_owned());
+    if !bot.is_owned_by(&new) {
+        bot.owner = new;
         state.record(now, Effect::TokenRotated { bot_id });
     }
     Ok(())

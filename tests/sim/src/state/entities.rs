@@ -71,7 +71,7 @@ impl State {
         let mut map = self.bot_fields(bot);
         map.insert(
             "moduleId".into(),
-            if bot.token.is_some() { "rest" } else { "im" }.into(),
+            if bot.is_builtin() { "im" } else { "rest" }.into(),
         );
         map.insert("eventMode".into(), bot.event_mode.name().into());
         map.insert("countMessage".into(), bot.messages_heard.into());

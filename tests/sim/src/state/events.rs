@@ -41,7 +41,7 @@ impl State {
         let Some(bot) = self.bots.get(&bot_id) else {
             return;
         };
-        if bot.event_mode != EventMode::Fetch || bot.token.is_none() {
+        if bot.event_mode != EventMode::Fetch || bot.is_builtin() {
             return;
         }
         let event_id = self.next_event_id();

@@ -55,6 +55,17 @@ impl EventMode {
     }
 }
 
+/// Whose a bot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The portal's own.
+    Portal,
+    /// Whoever shows this token.
+    Token(String),
+    /// The application of this client id.
+    Application(String),
+}
+
 /// What makes an account a bot.
 #[derive(Clone, Debug)]
 pub(crate) struct Bot {
@@ -62,8 +73,7 @@ pub(crate) struct Bot {
     pub(crate) code: String,
     /// `bot`, `supervisor`, `personal` or `openline`.
     pub(crate) kind: String,
-    /// Whoever shows this token owns the bot; the portal's own bots have none.
-    pub(crate) token: Option<String>,
+    pub(crate) owner: Owner,
     pub(crate) event_mode: EventMode,
     pub(crate) webhook_url: String,
     pub(crate) hidden: bool,
@@ -75,8 +85,13 @@ pub(crate) struct Bot {
 }
 
 impl Bot {
-    pub(crate) fn is_owned_by(&self, token: &str) -> bool {
-        self.token.as_deref() == Some(token)
+    pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.owner == *owner
+    }
+
+    /// It belongs to the portal itself.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.owner == Owner::Portal
     }
 
     /// Whether it hears every message of its chats.
@@ -85,13 +100,17 @@ impl Bot {
     }
 }
 
-/// An incoming webhook.
+/// An incoming webhook, or an application with an access token.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     /// Names the credential where execution time is summed.
     pub(crate) number: u32,
     pub(crate) user_id: i64,
     pub(crate) scopes: Vec<String>,
+    /// The application; `None` for a webhook.
+    pub(crate) client_id: Option<String>,
+    /// The access token; empty for a webhook.
+    pub(crate) token: String,
 }
 
 impl State {
@@ -128,7 +147,7 @@ impl State {
             id: 0,
             code: code.into(),
             kind: "bot".into(),
-            token: None,
+            owner: Owner::Portal,
             event_mode: EventMode::Fetch,
             webhook_url: String::new(),
             hidden: false,
@@ -186,6 +205,8 @@ impl State {
             number,
             user_id: config.user_id,
             scopes: config.scopes,
+            client_id: None,
+            token: String::new(),
         });
         self.credentials
             .insert((config.user_id, code.clone()), credential);

@@ -19,6 +19,7 @@ mod faults;
 mod firing;
 mod fixtures;
 mod messages;
+mod oauth;
 mod quirks;
 mod readme;
 mod user_commands;

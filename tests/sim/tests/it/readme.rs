@@ -1,7 +1,7 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
@@ -13,6 +13,7 @@ const SOURCES: [&str; 19] = [
     include_str!("firing.rs"),
     include_str!("fixtures.rs"),
     include_str!("messages.rs"),
+    include_str!("oauth.rs"),
     include_str!("quirks.rs"),
     include_str!("user_commands.rs"),
     include_str!("../../src/batch.rs"),
