@@ -236,11 +236,11 @@ impl State {
         if allowed {
             return Ok(method);
         }
-        Err(Failure::auth(
-            403,
-            "insufficient_scope",
-            "The request requires higher privileges than provided by the webhook token",
-        ))
+        let description = match credential.client_id {
+            None => "The request requires higher privileges than provided by the webhook token",
+            Some(_) => "The request requires higher privileges than provided by the access token",
+        };
+        Err(Failure::auth(403, "insufficient_scope", description))
     }
 
     pub(crate) fn check_operating(
