@@ -39,6 +39,9 @@ pub struct OAuthQuirks {
     pub expires_in_is_text: bool,
     /// `user_id` is a text.
     pub user_id_is_text: bool,
+    /// The first pair carries `expires` and `user_id` too, as official SDKs rely on; the sample
+    /// of the documentation has neither. Default: off.
+    pub first_pair_is_complete: bool,
 }
 
 /// What a wrong client id or secret is called.
@@ -72,6 +75,7 @@ impl Default for OAuthQuirks {
             refresh_ends_old_access: false,
             expires_in_is_text: false,
             user_id_is_text: false,
+            first_pair_is_complete: false,
         }
     }
 }

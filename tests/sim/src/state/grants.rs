@@ -36,6 +36,9 @@ impl State {
         let pair = self
             .issue(client_id, held.user_id, now)
             .map_err(|_| bad())?;
+        if quirks.first_pair_is_complete {
+            return Ok(self.later_pair(client_id, held.user_id, &pair, quirks));
+        }
         Ok(self.first_pair(client_id, &pair, quirks))
     }
 
@@ -64,17 +67,7 @@ impl State {
         if quirks.refresh_ends_old_access {
             self.expire_access(&known.access, now);
         }
-        let mut answer = self.first_pair(client_id, &pair, quirks);
-        if let Value::Object(members) = &mut answer {
-            members.insert("expires".into(), pair.expires.as_secs().into());
-            let user_id = if quirks.user_id_is_text {
-                json!(user_id.to_string())
-            } else {
-                json!(user_id)
-            };
-            members.insert("user_id".into(), user_id);
-        }
-        Ok(answer)
+        Ok(self.later_pair(client_id, user_id, &pair, quirks))
     }
 
     fn check_standing(&self, client_id: &str, quirks: &OAuthQuirks) -> Result<(), Failure> {
@@ -114,6 +107,26 @@ impl State {
             "scope": scopes,
             "status": application.map(|app| app.config.status.as_str()),
         })
+    }
+
+    fn later_pair(
+        &self,
+        client_id: &str,
+        user_id: i64,
+        pair: &TokenPair,
+        quirks: &OAuthQuirks,
+    ) -> Value {
+        let mut answer = self.first_pair(client_id, pair, quirks);
+        if let Value::Object(members) = &mut answer {
+            members.insert("expires".into(), pair.expires.as_secs().into());
+            let user_id = if quirks.user_id_is_text {
+                json!(user_id.to_string())
+            } else {
+                json!(user_id)
+            };
+            members.insert("user_id".into(), user_id);
+        }
+        answer
     }
 
     /// `app.info` as the authorization server answers it, for a good token.
