@@ -15,6 +15,9 @@ pub struct Config {
     pub oauth_port: u16,
     /// What the authorization server calls itself in `domain`; absent = its host and port.
     pub oauth_domain: Option<String>,
+    /// Certificates, PEM, that portals trust when they send events to `https` addresses, beside
+    /// the simulation's own.
+    pub receiver_ca_pem: Option<String>,
     /// How many requests and how many effects each journal keeps; older ones are dropped and
     /// counted. Default: 10,000.
     pub journal_capacity: usize,
@@ -26,6 +29,7 @@ impl Default for Config {
             starts_at: Duration::from_secs(1_795_168_800),
             oauth_port: 0,
             oauth_domain: None,
+            receiver_ca_pem: None,
             journal_capacity: 10_000,
         }
     }

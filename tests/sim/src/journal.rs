@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
+use crate::delivery::Delivery;
 use crate::place::Place;
 
 /// How the parameters of a request travelled.
@@ -165,6 +166,15 @@ pub enum Effect {
         /// Its type.
         kind: &'static str,
     },
+    /// An event of a bot in webhook mode was put on its way.
+    EventSent {
+        /// The bot.
+        bot_id: i64,
+        /// Its type.
+        kind: &'static str,
+        /// Where it goes.
+        url: String,
+    },
     /// Events left a bot's log because a client acknowledged them.
     EventsAcknowledged {
         /// The bot.
@@ -252,7 +262,14 @@ impl Journal {
             .with_journal(|record| record.effects.iter().cloned().collect())
     }
 
-    /// Entries (requests and effects) dropped because the journal was full.
+    /// All kept requests the portal itself sent and is done with, oldest first.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.place
+            .with_journal(|record| record.deliveries.iter().cloned().collect())
+    }
+
+    /// Entries (requests, effects, deliveries) dropped because the journal was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.place.with_journal(|record| record.dropped)
@@ -330,6 +347,7 @@ pub(crate) struct Record {
     capacity: usize,
     requests: VecDeque<Entry>,
     effects: VecDeque<(UnixTime, Effect)>,
+    deliveries: VecDeque<Delivery>,
     pub(crate) arrivals: u64,
     dropped: u64,
     batches: u64,
@@ -341,6 +359,7 @@ impl Record {
             capacity,
             requests: VecDeque::new(),
             effects: VecDeque::new(),
+            deliveries: VecDeque::new(),
             arrivals: 0,
             dropped: 0,
             batches: 0,
@@ -353,6 +372,10 @@ impl Record {
 
     pub(crate) fn effect(&mut self, now: Duration, effect: Effect) {
         self.dropped += u64::from(push_capped(&mut self.effects, self.capacity, (now, effect)));
+    }
+
+    pub(crate) fn delivery(&mut self, delivery: Delivery) {
+        self.dropped += u64::from(push_capped(&mut self.deliveries, self.capacity, delivery));
     }
 
     pub(crate) fn next_batch(&mut self) -> u64 {

@@ -24,6 +24,7 @@ mod clock;
 mod config;
 mod control;
 mod core;
+mod delivery;
 mod failure;
 mod fault;
 mod http;
@@ -45,15 +46,16 @@ mod written;
 pub use clock::{Clock, UnixTime};
 pub use config::{ApplicationConfig, Config, PortalConfig, UserConfig, WebhookConfig};
 pub use control::Control;
+pub use delivery::Delivery;
 pub use fault::{Fault, FaultKind, Faults, When};
 pub use journal::{Effect, Encoding, Journal, Request};
 pub use limits::{Limits, OperatingRule};
 pub use oauth::{OAuth, OAuthQuirks, UninstalledIs, WrongClient};
 pub use portal::{Portal, Refusal, User};
 pub use quirks::{
-    AppInfo, BackgroundNull, BotForm, EmptyMap, EntityShape, ErrorStatus, ForwardShape, IdShape,
-    LastActivity, MissingUuid, NothingIs, Quirks, RateLimitStatus, RemovedApplication,
-    TokenLengthCheck, UnknownToken, WrongCode,
+    AppInfo, BackgroundNull, BotForm, EmptyMap, EntityShape, ErrorStatus, FormBoolean, FormNull,
+    ForwardShape, IdShape, LastActivity, MissingUuid, NothingIs, Quirks, RateLimitStatus,
+    RemovedApplication, TokenLengthCheck, UnknownToken, WrongCode,
 };
 pub use sim::{Error, Sim};
 pub use tls::Error as TlsError;

@@ -23,6 +23,9 @@ struct Arguments {
     /// Directory for the certificate clients have to trust.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// File with certificates, PEM, to trust when sending events to https addresses.
+    #[arg(long)]
+    trust: Option<PathBuf>,
     /// Refuse nobody for asking too often.
     #[arg(long)]
     no_limits: bool,
@@ -46,8 +49,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let trusted = arguments.trust.map(std::fs::read_to_string).transpose()?;
     let sim = Sim::start(Config {
         starts_at: now()?,
+        receiver_ca_pem: trusted,
         ..Config::default()
     })
     .await?;

@@ -10,6 +10,7 @@ mod bot_update;
 mod command;
 mod common;
 mod event;
+mod handlers;
 mod keyboard;
 mod message;
 mod picture;
@@ -61,7 +62,7 @@ const fn free(name: &'static str, run: Run) -> Method {
     }
 }
 
-static METHODS: [Method; 22] = [
+static METHODS: [Method; 26] = [
     imbot("imbot.v2.Event.get", event::get),
     imbot("imbot.v2.Command.answer", command::answer),
     imbot("imbot.v2.Chat.Message.send", send::send),
@@ -90,6 +91,10 @@ static METHODS: [Method; 22] = [
     free("scope", basic::scope),
     free("app.info", basic::app_info),
     free("server.time", basic::server_time),
+    free("event.bind", handlers::bind),
+    free("event.unbind", handlers::unbind),
+    free("event.get", handlers::get),
+    free("events", handlers::events),
 ];
 
 /// Described by the table, so it cannot stand in it.

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use crate::quirks::{FormBoolean, FormNull};
+
 /// Decodes a query string or form body with bracketed names: `a[b][]=1`.
 pub(crate) fn parse_form(text: &str) -> Map<String, Value> {
     let mut root = Map::new();
@@ -88,6 +90,60 @@ pub(crate) fn url_encode(text: &str) -> String {
     utf8_percent_encode(text, PLAIN)
         .to_string()
         .replace("%20", "+")
+}
+
+/// How a form is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormStyle {
+    pub(crate) nulls: FormNull,
+    pub(crate) booleans: FormBoolean,
+    pub(crate) encoded_brackets: bool,
+}
+
+/// Names and values as PHP's `http_build_query` writes them: everything is text, and what is
+/// empty is not there.
+pub(crate) fn build_query(pairs: &[(&str, Value)], style: FormStyle) -> String {
+    let mut query = Vec::new();
+    for (name, value) in pairs {
+        build(&mut query, url_encode(name), value, style);
+    }
+    query.join("&")
+}
+
+fn build(query: &mut Vec<String>, name: String, value: &Value, style: FormStyle) {
+    let (open, close) = if style.encoded_brackets {
+        ("%5B", "%5D")
+    } else {
+        ("[", "]")
+    };
+    let inner = |key: &str| format!("{name}{open}{}{close}", url_encode(key));
+    let text = match value {
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                build(query, inner(&index.to_string()), value, style);
+            }
+            return;
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                build(query, inner(key), value, style);
+            }
+            return;
+        }
+        Value::Null if style.nulls == FormNull::Absent => return,
+        Value::Null => String::new(),
+        Value::Bool(truth) => match (style.booleans, truth) {
+            (FormBoolean::Digits | FormBoolean::EmptyIsFalse, true) => "1".to_owned(),
+            (FormBoolean::Digits, false) => "0".to_owned(),
+            (FormBoolean::EmptyIsFalse, false) => String::new(),
+            (FormBoolean::Words, truth) => truth.to_string(),
+            (FormBoolean::Letters, true) => "Y".to_owned(),
+            (FormBoolean::Letters, false) => "N".to_owned(),
+        },
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => url_encode(text),
+    };
+    query.push(format!("{name}={text}"));
 }
 
 /// The order in which the keys of `cmd` appear in a form.
@@ -209,6 +265,28 @@ mod tests {
             "x": ["a", "b"],
         });
         assert_eq!(Value::Object(parse_form(form)), expected);
+    }
+
+    #[test]
+    fn a_form_is_written_as_php_writes_it() {
+        let style = FormStyle {
+            nulls: FormNull::Absent,
+            booleans: FormBoolean::Digits,
+            encoded_brackets: true,
+        };
+        let data = json!({"a": [1, true], "b": null, "c": [], "d": "x y~&", "e": false});
+        let pairs = [("event", json!("E")), ("data", data)];
+        assert_eq!(
+            build_query(&pairs, style),
+            "event=E&data%5Ba%5D%5B0%5D=1&data%5Ba%5D%5B1%5D=1&data%5Bd%5D=x+y%7E%26&data%5Be%5D=0"
+        );
+        let style = FormStyle {
+            nulls: FormNull::Empty,
+            booleans: FormBoolean::EmptyIsFalse,
+            encoded_brackets: false,
+        };
+        let data = json!({"b": null, "c": {}, "e": false});
+        assert_eq!(build_query(&[("d", data)], style), "d[b]=&d[e]=");
     }
 
     #[test]

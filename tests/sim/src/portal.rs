@@ -62,6 +62,9 @@ pub enum Refusal {
     /// The portal knows no such application.
     #[error("no application `{0}`")]
     NoApplication(String),
+    /// The application has no page to open.
+    #[error("application `{0}` has no page")]
+    NoPage(String),
     /// The application is known and not installed.
     #[error("application `{0}` is not installed")]
     NotInstalled(String),
@@ -232,6 +235,23 @@ impl Portal {
     pub fn pending_events(&self, bot_id: i64) -> Vec<u64> {
         let now = self.inner.clock.now();
         self.state().pending_events(bot_id, now)
+    }
+
+    /// Keeps back everything the portal sends, until [`release`](Self::release_deliveries).
+    pub fn hold_deliveries(&self) {
+        self.state().outbox.hold();
+    }
+
+    /// Sends what was kept back, the newest first when `reversed`, each this many times (0 = it is
+    /// lost). Later deliveries leave at once again.
+    pub fn release_deliveries(&self, reversed: bool, copies: usize) {
+        self.state().outbox.release(reversed, copies);
+    }
+
+    /// Addresses that hear of bot events, each with the bot for which it was subscribed.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(i64, String)> {
+        self.state().subscriptions()
     }
 
     /// The record of requests and effects.

@@ -76,6 +76,27 @@ pub struct Quirks {
     pub template_id_is_a_key: bool,
     /// Slashes in JSON strings are escaped, as PHP does.
     pub escaped_slashes: bool,
+    /// Null in the form of a webhook event.
+    pub form_nulls: FormNull,
+    /// Truth in the form of a webhook event.
+    pub form_booleans: FormBoolean,
+    /// Brackets in the names of a form are percent-encoded.
+    pub encoded_brackets: bool,
+    /// Webhook events come as JSON, as some samples expect; as a form when off.
+    pub webhook_bodies_are_json: bool,
+    /// Webhook events carry `event_handler_id`.
+    pub event_handler_id: bool,
+    /// `data[bot][auth]` has a refresh token, as in one sample.
+    pub bot_auth_can_refresh: bool,
+    /// An event of a bot goes to the addresses of all bots of its owner; to its own when off.
+    pub shared_subscriptions: bool,
+    /// Old subscriptions of a bot stay while its owner has other bots.
+    pub skipped_cleanup: bool,
+    /// Every webhook event comes twice.
+    pub deliveries_come_twice: bool,
+    /// Callbacks other than install and update need `event.bind`; otherwise they come to the
+    /// application's handler as well.
+    pub callbacks_need_binding: bool,
     /// Largest gap between two event ids.
     pub event_id_gap: u64,
 }
@@ -174,6 +195,8 @@ pub enum TokenLengthCheck {
     First,
     /// Only when a bot is about to be created.
     OnCreation,
+    /// Not at all, as before August 2026: such tokens keep working.
+    Never,
 }
 
 /// `uuid` of a message sent without a key.
@@ -250,6 +273,30 @@ pub enum LastActivity {
     Date,
 }
 
+/// Null in the form of a webhook event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormNull {
+    /// Left out, like empty lists.
+    Absent,
+    /// An empty text.
+    Empty,
+}
+
+/// Truth in the form of a webhook event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormBoolean {
+    /// `1` and `0`.
+    Digits,
+    /// `1` and an empty text.
+    EmptyIsFalse,
+    /// `true` and `false`.
+    Words,
+    /// `Y` and `N`.
+    Letters,
+}
+
 impl Default for Quirks {
     fn default() -> Self {
         Self {
@@ -287,6 +334,16 @@ impl Default for Quirks {
             absent_message_is_denied: false,
             template_id_is_a_key: true,
             escaped_slashes: true,
+            form_nulls: FormNull::Absent,
+            form_booleans: FormBoolean::Digits,
+            encoded_brackets: true,
+            webhook_bodies_are_json: false,
+            event_handler_id: true,
+            bot_auth_can_refresh: false,
+            shared_subscriptions: true,
+            skipped_cleanup: true,
+            deliveries_come_twice: false,
+            callbacks_need_binding: true,
             event_id_gap: 3,
         }
     }
@@ -315,6 +372,7 @@ impl Quirks {
             absent_message_is_denied: true,
             template_id_is_a_key: false,
             escaped_slashes: false,
+            form_nulls: FormNull::Empty,
             ..Self::default()
         }
     }

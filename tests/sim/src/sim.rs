@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, PortalConfig};
 use crate::control::Control;
+use crate::delivery;
 use crate::http::{self, PortalSite};
 use crate::oauth::{OAuth, OAuthSite, Portals};
 use crate::portal::{Inner, Portal};
@@ -72,7 +74,8 @@ impl Sim {
     /// # Errors
     /// When certificates cannot be made.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let authority = Authority::create().map_err(Error::Certificates)?;
+        let authority =
+            Authority::create(config.receiver_ca_pem.as_deref()).map_err(Error::Certificates)?;
         let clock = Clock::starting_at(config.starts_at);
         let listener = listen(config.oauth_port).await?;
         let oauth = OAuth::new(port_of(&listener)?, config.journal_capacity);
@@ -137,12 +140,13 @@ impl Sim {
             oauth_address: self.inner.oauth.address(),
         };
         let capacity = self.inner.config.journal_capacity;
+        let (outbox, outgoing) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             number,
             clock: self.inner.clock.clone(),
             https_port,
             http_port: port_of(&plain)?,
-            state: Mutex::new(State::new(config, identity, capacity)),
+            state: Mutex::new(State::new(config, identity, outbox, capacity)),
             stop: CancellationToken::new(),
         });
         let acceptor = self.inner.authority.acceptor();
@@ -150,6 +154,8 @@ impl Sim {
             portal: inner.clone(),
         });
         let stop = inner.stop.clone();
+        let connector = self.inner.authority.connector();
+        tokio::spawn(delivery::run(inner.clone(), outgoing, connector));
         tokio::spawn(http::serve(
             site.clone(),
             secure,

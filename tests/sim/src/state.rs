@@ -5,6 +5,7 @@
 //! which mixes them up does not get away with it.
 
 mod apps;
+mod callbacks;
 mod chats;
 mod commands;
 mod dispatch;
@@ -14,6 +15,7 @@ mod grants;
 mod identity;
 mod inspect;
 mod messages;
+mod outbox;
 mod people;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 pub(crate) use apps::{Application, Apps, Decision, Held, Stage};
 pub(crate) use chats::{Chat, DialogId};
@@ -29,10 +32,12 @@ pub(crate) use commands::Command;
 pub(crate) use events::Log;
 pub(crate) use identity::Identity;
 pub(crate) use messages::{Forward, Message, Post, stored_text};
+pub(crate) use outbox::{Handler, Outbox};
 pub(crate) use people::{Bot, Credential, EventMode, Owner, User};
 
 use crate::clock::UnixTime;
 use crate::config::PortalConfig;
+use crate::delivery::Outgoing;
 use crate::fault;
 use crate::journal::{Effect, Record};
 use crate::limits::{Bucket, Limits, Operating};
@@ -69,6 +74,7 @@ pub(crate) struct State {
     pub(crate) buckets: HashMap<IpAddr, Bucket>,
     pub(crate) operating: HashMap<(u32, &'static str), Operating>,
     pub(crate) apps: Apps,
+    pub(crate) outbox: Outbox,
     latencies: HashMap<String, Duration>,
     latency: Duration,
     ids: Ids,
@@ -83,11 +89,17 @@ struct Ids {
     command: i64,
     event: u64,
     credential: u32,
+    handler: i64,
     gap_seed: u64,
 }
 
 impl State {
-    pub(crate) fn new(config: PortalConfig, identity: Identity, journal_capacity: usize) -> Self {
+    pub(crate) fn new(
+        config: PortalConfig,
+        identity: Identity,
+        outbox: mpsc::UnboundedSender<Outgoing>,
+        journal_capacity: usize,
+    ) -> Self {
         let mut state = Self {
             identity,
             language: config.language,
@@ -113,6 +125,7 @@ impl State {
             buckets: HashMap::new(),
             operating: HashMap::new(),
             apps: Apps::default(),
+            outbox: Outbox::new(outbox),
             latencies: HashMap::new(),
             latency: Duration::ZERO,
             ids: Ids {
@@ -122,6 +135,7 @@ impl State {
                 command: 301,
                 event: 900_001,
                 credential: 1,
+                handler: 11,
                 gap_seed: 1,
             },
         };

@@ -44,9 +44,15 @@ fn act(portal: &Portal, client_id: &str, action: &str, input: &Input<'_>) -> Ans
             portal.finish_install(client_id)?;
         }
         "uninstall" => {
-            input.only(&[])?;
-            portal.uninstall(client_id)?;
+            input.only(&["clean"])?;
+            portal.uninstall(client_id, input.flag("clean")?.unwrap_or(false))?;
         }
+        "update" => {
+            input.only(&["new_token"])?;
+            let new_token = input.flag("new_token")?.unwrap_or(false);
+            return Ok(written(&portal.update_application(client_id, new_token)?));
+        }
+        "open_page" => portal.open_page(client_id, person()?)?,
         "expire" => {
             input.only(&["access_token"])?;
             match input.optional_text("access_token")? {

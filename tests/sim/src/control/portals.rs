@@ -58,6 +58,7 @@ pub(super) async fn one(
         (_, ["journal", rest @ ..]) => record::journal(&portal.journal(), rest, request),
         (_, ["bots", rest @ ..]) => record::bots(portal, rest, request),
         (_, ["messages", rest @ ..]) => record::messages(portal, rest, request),
+        (_, ["deliveries", rest @ ..]) => record::deliveries(portal, rest, request),
         (_, ["applications", rest @ ..]) => apps::applications(portal, rest, request),
         (&Method::POST, ["sign_in"]) => {
             request.input.only(&["user_id"])?;

@@ -8,6 +8,9 @@ use super::{Answer, Refused, Request, no_such_verb};
 use crate::journal::Journal;
 use crate::portal::Portal;
 
+/// More copies of one delivery are no test of anything.
+const MOST_COPIES: usize = 100;
+
 pub(super) fn messages(portal: &Portal, rest: &[&str], request: &Request<'_>) -> Answer {
     if !request.is(&Method::GET) {
         return Err(no_such_verb(request));
@@ -77,6 +80,33 @@ pub(super) fn journal(journal: &Journal, rest: &[&str], request: &Request<'_>) -
                 effect
             });
             Ok(json!({"effects": effects.collect::<Vec<_>>()}))
+        }
+        _ => Err(Refused::absent("path", "there is nothing at this address")),
+    }
+}
+
+pub(super) fn deliveries(portal: &Portal, rest: &[&str], request: &Request<'_>) -> Answer {
+    match (request.method, rest) {
+        (&Method::GET, []) => Ok(json!({"deliveries": written(&portal.journal().deliveries())})),
+        (&Method::GET, ["subscriptions"]) => {
+            let all = portal.subscriptions().into_iter();
+            let all = all.map(|(bot_id, url)| json!({"bot_id": bot_id, "url": url}));
+            Ok(json!({"subscriptions": all.collect::<Vec<_>>()}))
+        }
+        (&Method::POST, ["hold"]) => {
+            portal.hold_deliveries();
+            Ok(json!({}))
+        }
+        (&Method::POST, ["release"]) => {
+            request.input.only(&["reversed", "copies"])?;
+            let copies = request.input.count("copies")?.unwrap_or(1);
+            let few = usize::try_from(copies)
+                .ok()
+                .filter(|copies| *copies <= MOST_COPIES);
+            let copies = few.ok_or_else(|| Refused::field("copies", "has to be 100 at most"))?;
+            let reversed = request.input.flag("reversed")?.unwrap_or(false);
+            portal.release_deliveries(reversed, copies);
+            Ok(json!({}))
         }
         _ => Err(Refused::absent("path", "there is nothing at this address")),
     }

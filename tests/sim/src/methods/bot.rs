@@ -106,6 +106,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     };
     let code = bot.code.clone();
     let bot_id = state.insert_bot(account, bot);
+    state.subscribe_bot(bot_id);
     state.record(call.now, crate::Effect::BotRegistered { bot_id, code });
     let bot = state.bots.get(&bot_id).ok_or_else(bot_not_found)?;
     Ok(bot_and_users(state, bot, true))

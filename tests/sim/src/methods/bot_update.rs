@@ -61,7 +61,8 @@ fn rotate(
         ));
     };
     if !bot.is_owned_by(&new) {
-        bot.owner = new;
+        let old = std::mem::replace(&mut bot.owner, new.clone());
+        state.rebind(&old, &new);
         state.record(now, Effect::TokenRotated { bot_id });
     }
     Ok(())
@@ -132,14 +133,24 @@ fn save_fields(
     let url = url
         .filter(|_| bot.event_mode == EventMode::Webhook)
         .map(|url| url.into_owned());
-    if before == EventMode::Fetch && bot.event_mode == EventMode::Webhook {
+    let after = bot.event_mode;
+    if before == EventMode::Fetch && after == EventMode::Webhook {
         state.drop_events(bot_id, now);
     }
-    if let Some(url) = url {
-        check_callback(&url)?;
-        if let Some(bot) = state.bots.get_mut(&bot_id) {
-            bot.webhook_url = url;
-        }
+    if let Some(url) = &url {
+        check_callback(url)?;
+    }
+    match (before, after) {
+        (EventMode::Webhook, EventMode::Fetch) => state.unsubscribe_bot(bot_id),
+        (EventMode::Webhook, EventMode::Webhook) if url.is_some() => state.unsubscribe_bot(bot_id),
+        _ => {}
+    }
+    let moved = url.is_some() || before != after;
+    if let (Some(bot), Some(url)) = (state.bots.get_mut(&bot_id), url) {
+        bot.webhook_url = url;
+    }
+    if moved {
+        state.subscribe_bot(bot_id);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Applications, as a test holds them (C7, C8).
 
+use serde_json::json;
+
 use super::{Portal, Refusal};
 use crate::config::ApplicationConfig;
 use crate::state::{Application, Decision, Stage};
@@ -25,22 +27,72 @@ impl Portal {
         self.state().application(client_id).ok().map(seen)
     }
 
-    /// This person installs an application. One with a page stays unfinished until
-    /// [`finish_install`](Self::finish_install).
+    /// This person installs an application, which is told by `ONAPPINSTALL`. One with a page
+    /// stays unfinished until [`finish_install`](Self::finish_install).
     ///
     /// # Errors
     /// When there is no such application or person.
     pub fn install(&self, client_id: &str, user_id: i64) -> Result<TokenPair, Refusal> {
         let now = self.inner.clock.now();
         let mut state = self.state();
+        if !state.is_active(user_id) {
+            return Err(Refusal::NoUser(user_id));
+        }
         let application = state.application_mut(client_id)?;
         let has_page = application.config.page_url.is_some();
+        application.installed_by = user_id;
         application.stage = if has_page {
             Stage::Installing
         } else {
             Stage::Installed
         };
-        state.issue(client_id, user_id, now)
+        let data = json!({
+            "VERSION": application.version.to_string(),
+            "ACTIVE": "Y",
+            "INSTALLED": if has_page { "N" } else { "Y" },
+        });
+        let pair = state.issue(client_id, user_id, now)?;
+        state.call_back_with_tokens(client_id, "ONAPPINSTALL", data, &pair, now);
+        Ok(pair)
+    }
+
+    /// A new version of the application arrives: it is told by `ONAPPUPDATE`, perhaps with a new
+    /// `application_token`, and loses the handlers it bound.
+    ///
+    /// # Errors
+    /// When there is no such application, or it is not installed.
+    pub fn update_application(
+        &self,
+        client_id: &str,
+        new_token: bool,
+    ) -> Result<TokenPair, Refusal> {
+        let now = self.inner.clock.now();
+        let mut state = self.state();
+        let person = state.application(client_id)?.installed_by;
+        let pair = state.issue(client_id, person, now)?;
+        let token = state.secret(2);
+        let application = state.application_mut(client_id)?;
+        let before = application.version;
+        application.version += 1;
+        if new_token {
+            application.application_token = token;
+        }
+        let data = json!({
+            "VERSION": (before + 1).to_string(),
+            "PREVIOUS_VERSION": before.to_string(),
+        });
+        state.call_back_with_tokens(client_id, "ONAPPUPDATE", data, &pair, now);
+        state.drop_handlers(client_id);
+        Ok(pair)
+    }
+
+    /// A person opens the page of the application: a POST of the frame with a pair of tokens.
+    ///
+    /// # Errors
+    /// When there is no such application or person, or no page.
+    pub fn open_page(&self, client_id: &str, user_id: i64) -> Result<(), Refusal> {
+        let now = self.inner.clock.now();
+        self.state().open_page(client_id, user_id, now)
     }
 
     /// The page of the application calls `installFinish`.
@@ -59,12 +111,18 @@ impl Portal {
         Ok(())
     }
 
-    /// Somebody removes the application; its tokens are no longer good.
+    /// Somebody removes the application, with all its data when `clean`: its tokens are no longer
+    /// good, and handlers bound to `ONAPPUNINSTALL` are told.
     ///
     /// # Errors
     /// When there is no such application.
-    pub fn uninstall(&self, client_id: &str) -> Result<(), Refusal> {
-        self.state().application_mut(client_id)?.stage = Stage::Removed;
+    pub fn uninstall(&self, client_id: &str, clean: bool) -> Result<(), Refusal> {
+        let now = self.inner.clock.now();
+        let mut state = self.state();
+        state.application_mut(client_id)?.stage = Stage::Removed;
+        let data = json!({"CLEAN": if clean { "1" } else { "0" }});
+        state.call_back(client_id, "ONAPPUNINSTALL", data, true, now);
+        state.drop_handlers(client_id);
         Ok(())
     }
 
@@ -103,12 +161,23 @@ impl Portal {
         self.state().expire_all_access(client_id, now);
     }
 
-    /// Whether the application is paid for.
+    /// The application is paid for, or no longer: `ONAPPPAYMENT` tells it, without any proof.
     ///
     /// # Errors
     /// When there is no such application.
     pub fn set_paid(&self, client_id: &str, paid: bool) -> Result<(), Refusal> {
-        self.state().application_mut(client_id)?.paid = paid;
+        let now = self.inner.clock.now();
+        let mut state = self.state();
+        let application = state.application_mut(client_id)?;
+        application.paid = paid;
+        let data = json!({
+            "CODE": client_id,
+            "VERSION": application.version.to_string(),
+            "STATUS": application.config.status,
+            "PAYMENT_EXPIRED": if paid { "N" } else { "Y" },
+            "DAYS": if paid { "30" } else { "-1" },
+        });
+        state.call_back(client_id, "ONAPPPAYMENT", data, false, now);
         Ok(())
     }
 
@@ -133,7 +202,7 @@ impl Portal {
     }
 
     /// An administrator decides about all who asked for this method. Answers the tokens that
-    /// asked.
+    /// asked; `ONAPPMETHODCONFIRM` tells of each.
     ///
     /// # Errors
     /// When there is no such application.
@@ -143,6 +212,7 @@ impl Portal {
         method: &str,
         approved: bool,
     ) -> Result<Vec<String>, Refusal> {
+        let now = self.inner.clock.now();
         let mut state = self.state();
         let application = state.application_mut(client_id)?;
         let word = if approved {
@@ -159,6 +229,11 @@ impl Portal {
                 asked.push(token.clone());
             }
             *decision = word.clone();
+        }
+        for token in &asked {
+            let confirmed = if approved { "1" } else { "0" };
+            let data = json!({"TOKEN": token, "METHOD": method, "CONFIRMED": confirmed});
+            state.call_back(client_id, "ONAPPMETHODCONFIRM", data, true, now);
         }
         Ok(asked)
     }

@@ -34,6 +34,7 @@ pub(crate) struct Application {
     pub(crate) application_token: String,
     pub(crate) stage: Stage,
     pub(crate) version: u32,
+    pub(crate) installed_by: i64,
     pub(crate) paid: bool,
     /// The only people who may use it; `None` = everybody.
     pub(crate) allowed: Option<Vec<i64>>,
@@ -116,6 +117,7 @@ impl State {
             application_token: self.secret(2),
             stage: Stage::Known,
             version: 1,
+            installed_by: 0,
             paid: true,
             allowed: None,
             decisions: HashMap::new(),

@@ -30,7 +30,7 @@ struct Event {
 }
 
 impl State {
-    /// Adds an event to a bot's log. Bots in webhook mode have none.
+    /// Adds an event to a bot's log, or sends it when the bot is in webhook mode.
     pub(crate) fn log_event(
         &mut self,
         bot_id: i64,
@@ -41,7 +41,11 @@ impl State {
         let Some(bot) = self.bots.get(&bot_id) else {
             return;
         };
-        if bot.event_mode != EventMode::Fetch || bot.is_builtin() {
+        if bot.is_builtin() {
+            return;
+        }
+        if bot.event_mode == EventMode::Webhook {
+            self.deliver_event(bot_id, kind, data, now);
             return;
         }
         let event_id = self.next_event_id();

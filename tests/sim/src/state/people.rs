@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::{State, take};
 use crate::clock::UnixTime;
 use crate::config::{UserConfig, WebhookConfig};
@@ -87,6 +89,10 @@ pub(crate) struct Bot {
 impl Bot {
     pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
         self.owner == *owner
+    }
+
+    pub(crate) fn hears_by_webhook(&self) -> bool {
+        self.event_mode == EventMode::Webhook
     }
 
     /// It belongs to the portal itself.
@@ -178,9 +184,15 @@ impl State {
 
     /// Removes a bot with all that hangs on it; its account stays as a dismissed one.
     pub(crate) fn remove_bot(&mut self, bot_id: i64, now: UnixTime) -> bool {
-        if self.bots.remove(&bot_id).is_none() {
+        if !self.bots.contains_key(&bot_id) {
             return false;
         }
+        // Its log goes with it, so only webhooks ever hear of this.
+        if self.bots.get(&bot_id).is_some_and(Bot::hears_by_webhook) {
+            self.deliver_event(bot_id, "ONIMBOTV2DELETE", Map::new(), now);
+        }
+        self.unsubscribe_bot(bot_id);
+        self.bots.remove(&bot_id);
         if let Some(account) = self.users.get_mut(&bot_id) {
             account.active = false;
         }

@@ -150,6 +150,57 @@ async fn an_access_token_lasts_an_hour_and_a_refresh_replaces_the_pair() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sample_refreshes_are_served_in_their_shape() {
+    let config = ApplicationConfig {
+        client_id: Some("app.573ad8a0346747.09223434".into()),
+        client_secret: Some("example-client-secret".into()),
+        ..ApplicationConfig::default()
+    };
+    let app = Installed::with(config).await;
+    let request: Value =
+        serde_json::from_str(include_str!("../fixtures/oauth.refresh.basic.request.json")).unwrap();
+    let query = request["query"].as_object().unwrap().iter();
+    let query: Vec<String> = query
+        .map(|(name, value)| match name.as_str() {
+            "refresh_token" => format!("{name}={}", app.pair.refresh_token),
+            _ => format!("{name}={}", value.as_str().unwrap()),
+        })
+        .collect();
+    let answer = app.server(&query.join("&")).await.body;
+    let sample: Value =
+        serde_json::from_str(include_str!("../fixtures/oauth.refresh.ok.response.json")).unwrap();
+    let names = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&answer), names(&sample));
+
+    let spent = app.server(&query.join("&")).await;
+    let sample = include_str!("../fixtures/oauth.refresh.invalid-grant.error.json");
+    assert_eq!(spent.body, serde_json::from_str::<Value>(sample).unwrap());
+    let wrong = query.join("&").replace("example", "other");
+    let sample = include_str!("../fixtures/oauth.refresh.invalid-client.error.json");
+    let refused = app.server(&wrong).await;
+    assert_eq!(refused.body, serde_json::from_str::<Value>(sample).unwrap());
+    let oauth = app.world.sim.oauth();
+    oauth.set_quirks(|quirks| quirks.wrong_client = WrongClient::WrongClientWith200);
+    let sample = include_str!("../fixtures/oauth.refresh.wrong-client.error.json");
+    let refused = app.server(&wrong).await;
+    assert_eq!(refused.body, serde_json::from_str::<Value>(sample).unwrap());
+    app.world
+        .portal
+        .set_paid(&app.application.client_id, false)
+        .unwrap();
+    let sample = include_str!("../fixtures/oauth.refresh.payment-required.error.json");
+    let refused = app.server(&query.join("&")).await;
+    assert_eq!(refused.body, serde_json::from_str::<Value>(sample).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_spent_refresh_token_can_have_a_grace_period() {
     let app = Installed::new().await;
     app.world.sim.oauth().set_quirks(|quirks| {
@@ -216,7 +267,7 @@ async fn the_server_refuses_by_all_its_names() {
 
     app.world.portal.set_paid(id, false).unwrap();
     assert_eq!(app.refresh(token).await.error(), "PAYMENT_REQUIRED");
-    app.world.portal.uninstall(id).unwrap();
+    app.world.portal.uninstall(id, false).unwrap();
     assert_eq!(app.refresh(token).await.error(), "NOT_INSTALLED");
     oauth.set_quirks(|quirks| quirks.uninstalled = UninstalledIs::InvalidClient);
     assert_eq!(app.refresh(token).await.error(), "invalid_client");
@@ -289,7 +340,7 @@ async fn tokens_fail_by_the_name_of_what_is_wrong() {
     portal.set_active(1, true);
     portal.set_paid(id, false).unwrap();
     assert_eq!(error().await, "PAYMENT_REQUIRED");
-    portal.uninstall(id).unwrap();
+    portal.uninstall(id, false).unwrap();
     assert_eq!(error().await, "APPLICATION_NOT_FOUND");
     for (name, code) in [
         (RemovedApplication::ErrorOauth, "ERROR_OAUTH"),

@@ -1,13 +1,14 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
     include_str!("commands.rs"),
     include_str!("control.rs"),
     include_str!("core.rs"),
+    include_str!("delivery.rs"),
     include_str!("events.rs"),
     include_str!("faults.rs"),
     include_str!("firing.rs"),

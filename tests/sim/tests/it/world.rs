@@ -147,7 +147,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: PortalConfig) -> Self {
-        let sim = Sim::start(Config::default()).await.unwrap();
+        Self::within(Config::default(), config).await
+    }
+
+    pub(crate) async fn within(sim: Config, config: PortalConfig) -> Self {
+        let sim = Sim::start(sim).await.unwrap();
         let portal = sim.add_portal(config).await.unwrap();
         let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
         let chat = portal.add_group_chat("Support", &[1, anna]);
