@@ -21,7 +21,8 @@ use crate::journal::{Encoding, Entry, Shown};
 use crate::limits::Bucket;
 use crate::methods::{self, Method};
 use crate::params::Params;
-use crate::quirks::{RateLimitStatus, WrongCode};
+use crate::portal::Condition;
+use crate::quirks::{ClosedPortal, RateLimitStatus, WrongCode};
 use crate::state::{Credential, State};
 
 /// A request, read.
@@ -178,6 +179,7 @@ impl State {
         if !incoming.secure {
             return Err(Failure::auth(400, "INVALID_REQUEST", "Https required."));
         }
+        self.check_condition()?;
         let credential = match &incoming.sign {
             Sign::Webhook { user_id, code } => self.credential(*user_id, code)?,
             Sign::Token(token) => self.token_credential(token.as_deref(), now)?,
@@ -258,6 +260,48 @@ impl State {
         }
         let description = "Method is blocked due to operation time limit.";
         Err(Failure::core(429, "OPERATION_TIME_LIMIT", description))
+    }
+
+    /// Answers a request that is not served here at all, and writes it down.
+    pub(crate) fn turn_away(&mut self, incoming: Incoming, reply: Reply, now: UnixTime) -> Outcome {
+        self.journal.arrivals += 1;
+        self.journal.request(Entry {
+            at: now,
+            shown: incoming.sign.shown(),
+            method: incoming.method,
+            params: incoming.params.map,
+            encoding: incoming.encoding,
+            status: reply.status,
+            answer: reply.body.clone(),
+            batch: None,
+            executed: false,
+            faulted: false,
+        });
+        Outcome::of(reply)
+    }
+
+    /// Whether the portal as a whole serves anybody.
+    fn check_condition(&self) -> Result<(), Failure> {
+        match self.condition {
+            Condition::Closed => {
+                let status = match self.quirks.closed_portal {
+                    ClosedPortal::ServerError => 500,
+                    ClosedPortal::Forbidden => 403,
+                    ClosedPortal::Gone => 410,
+                };
+                let description = "Portal was deleted";
+                Err(Failure::core(status, "PORTAL_DELETED", description))
+            }
+            Condition::NoRest => {
+                let description = "REST API is available only on commercial plans.";
+                Err(Failure::auth(403, "ACCESS_DENIED", description))
+            }
+            Condition::Overloaded => {
+                let description = "REST API is blocked due to overload.";
+                Err(Failure::auth(503, "OVERLOAD_LIMIT", description))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets an admitted request take effect, and writes it down.

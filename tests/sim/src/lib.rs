@@ -51,11 +51,11 @@ pub use fault::{Fault, FaultKind, Faults, When};
 pub use journal::{Effect, Encoding, Journal, Request};
 pub use limits::{Limits, OperatingRule};
 pub use oauth::{OAuth, OAuthQuirks, UninstalledIs, WrongClient};
-pub use portal::{Portal, Refusal, User};
+pub use portal::{Condition, Portal, Refusal, User};
 pub use quirks::{
-    AppInfo, BackgroundNull, BotForm, EmptyMap, EntityShape, ErrorStatus, FormBoolean, FormNull,
-    ForwardShape, IdShape, LastActivity, MissingUuid, NothingIs, Quirks, RateLimitStatus,
-    RemovedApplication, TokenLengthCheck, UnknownToken, WrongCode,
+    AppInfo, BackgroundNull, BotForm, ClosedPortal, EmptyMap, EntityShape, ErrorStatus,
+    FormBoolean, FormNull, ForwardShape, IdShape, LastActivity, MissingUuid, NothingIs, Quirks,
+    RateLimitStatus, RemovedApplication, TokenLengthCheck, UnknownToken, WrongCode,
 };
 pub use sim::{Error, Sim};
 pub use tls::Error as TlsError;

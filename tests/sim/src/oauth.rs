@@ -20,7 +20,7 @@ use crate::http::{Asked, Site, page};
 use crate::journal::{Entry, Journal, Record, Shown};
 use crate::params::{Params, bearer};
 use crate::place::Place;
-use crate::portal::Portal;
+use crate::portal::{Condition, Portal};
 use crate::quirks::Quirks;
 
 /// How the authorization server behaves where sources disagree (C7).
@@ -252,6 +252,13 @@ impl OAuthSite {
         }
         for portal in &portals {
             let mut state = portal.state();
+            let known = match grant_type.as_ref() {
+                "refresh_token" => state.knows_refresh_token(&grant),
+                _ => state.knows_code(&grant),
+            };
+            if known && state.condition == Condition::Closed {
+                return Err(Failure::core(404, "PORTAL_DELETED", "Portal was deleted"));
+            }
             if grant_type == "refresh_token" && state.knows_refresh_token(&grant) {
                 return state.refresh(&client_id, &grant, &quirks, now);
             }

@@ -6,18 +6,25 @@
 mod apps;
 mod user;
 
+use std::fmt;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
 
 pub use user::User;
 
 use crate::clock::Clock;
 use crate::config::{UserConfig, WebhookConfig};
 use crate::fault::Faults;
+use crate::http::{self, PortalSite};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::place::Place;
 use crate::quirks::Quirks;
+use crate::sim::Error;
 use crate::state::State;
 use crate::view::{BotView, Chat, CommandView, Message};
 
@@ -71,14 +78,46 @@ pub enum Refusal {
 }
 
 /// What all handles of one portal share.
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) number: u32,
     pub(crate) clock: Clock,
     pub(crate) state: Mutex<State>,
-    pub(crate) https_port: u16,
+    /// The port of today; older ones lead to it.
+    pub(crate) https_port: AtomicU16,
+    /// Where requests to the newest listener are sent on to; 0 = it serves them itself.
+    pub(crate) newest: Mutex<Arc<AtomicU16>>,
+    pub(crate) tls: TlsAcceptor,
     pub(crate) http_port: u16,
     pub(crate) stop: tokio_util::sync::CancellationToken,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Inner");
+        shown.field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Whether a portal serves REST at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// It does.
+    #[default]
+    Open,
+    /// It is closed or gone: `PORTAL_DELETED`.
+    Closed,
+    /// Its plan has no REST: `ACCESS_DENIED`, which means something else for methods.
+    NoRest,
+    /// It is blocked by hand: `OVERLOAD_LIMIT`.
+    Overloaded,
+    /// Everything leads to a page about licences on the same host.
+    LicencePage,
+    /// Everything leads to a login page on the same host.
+    LoginPage,
+    /// A page of HTML with status 503.
+    Maintenance,
 }
 
 /// A handle to one portal.
@@ -105,7 +144,8 @@ impl Portal {
     /// `https://127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("https://127.0.0.1:{}", self.inner.https_port)
+        let port = self.inner.https_port.load(Ordering::Relaxed);
+        format!("https://127.0.0.1:{port}")
     }
 
     /// The identity that stays when the address changes.
@@ -292,6 +332,40 @@ impl Portal {
     /// the end of that time. Commands of a batch add up.
     pub fn set_latency(&self, method: Option<&str>, latency: Duration) {
         self.state().set_latency(method, latency);
+    }
+
+    /// Whether the portal serves REST at all.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.state().condition
+    }
+
+    /// Opens or closes the portal, in one of several ways.
+    pub fn set_condition(&self, condition: Condition) {
+        self.state().condition = condition;
+    }
+
+    /// The portal moves to a new address; requests to the old one are answered with 302 and
+    /// where to go. Answers the new address.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn rename(&self) -> Result<String, Error> {
+        let listener = crate::sim::listen(0).await?;
+        let port = crate::sim::port_of(&listener)?;
+        let site = PortalSite::new(self.inner.clone());
+        let moved = site.moved_to.clone();
+        let tls = Some(self.inner.tls.clone());
+        tokio::spawn(http::serve(site, listener, tls, self.inner.stop.clone()));
+        self.state().identity.domain = format!("127.0.0.1:{port}");
+        self.inner.https_port.store(port, Ordering::Relaxed);
+        let mut newest = self
+            .inner
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *newest, moved).store(port, Ordering::Relaxed);
+        Ok(self.address())
     }
 
     /// Ends the listeners and all open connections. Later calls find nobody.

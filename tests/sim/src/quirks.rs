@@ -26,6 +26,8 @@ pub struct Quirks {
     pub unknown_token: UnknownToken,
     /// What a token of a removed application is called.
     pub removed_application: RemovedApplication,
+    /// HTTP status of `PORTAL_DELETED`.
+    pub closed_portal: ClosedPortal,
     /// Errors of methods come with HTTP 200.
     pub errors_with_200: bool,
     /// Errors of methods carry a number in place of their name.
@@ -163,6 +165,18 @@ pub enum RemovedApplication {
     ErrorOauth,
     /// `NOT_INSTALLED`.
     NotInstalled,
+}
+
+/// HTTP status of `PORTAL_DELETED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosedPortal {
+    /// 500, the pages.
+    ServerError,
+    /// 403, server code.
+    Forbidden,
+    /// 410, as an official SDK expects.
+    Gone,
 }
 
 /// HTTP status of `QUERY_LIMIT_EXCEEDED`.
@@ -309,6 +323,7 @@ impl Default for Quirks {
             wrong_code: WrongCode::InvalidCredentials,
             unknown_token: UnknownToken::NoAuthFound,
             removed_application: RemovedApplication::ApplicationNotFound,
+            closed_portal: ClosedPortal::Forbidden,
             errors_with_200: false,
             numeric_error_codes: false,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,
@@ -358,6 +373,7 @@ impl Quirks {
             answer_is_object: true,
             auth_errors_are_401: false,
             wrong_code: WrongCode::NoAuthFound,
+            closed_portal: ClosedPortal::ServerError,
             rename_is_stored: true,
             partial_properties_reset: false,
             app_info: AppInfo::Denied,

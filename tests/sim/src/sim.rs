@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
@@ -144,25 +144,22 @@ impl Sim {
         let inner = Arc::new(Inner {
             number,
             clock: self.inner.clock.clone(),
-            https_port,
+            https_port: AtomicU16::new(https_port),
+            newest: Mutex::default(),
+            tls: self.inner.authority.acceptor(),
             http_port: port_of(&plain)?,
             state: Mutex::new(State::new(config, identity, outbox, capacity)),
             stop: CancellationToken::new(),
         });
-        let acceptor = self.inner.authority.acceptor();
-        let site = Arc::new(PortalSite {
-            portal: inner.clone(),
-        });
+        let acceptor = inner.tls.clone();
+        let site = PortalSite::new(inner.clone());
+        *inner.newest.lock().unwrap_or_else(PoisonError::into_inner) = site.moved_to.clone();
+        let plain_site = PortalSite::new(inner.clone());
         let stop = inner.stop.clone();
         let connector = self.inner.authority.connector();
         tokio::spawn(delivery::run(inner.clone(), outgoing, connector));
-        tokio::spawn(http::serve(
-            site.clone(),
-            secure,
-            Some(acceptor),
-            stop.clone(),
-        ));
-        tokio::spawn(http::serve(site, plain, None, stop));
+        tokio::spawn(http::serve(site, secure, Some(acceptor), stop.clone()));
+        tokio::spawn(http::serve(plain_site, plain, None, stop));
         let portal = Portal { inner };
         self.portals_mut().insert(number, portal.clone());
         Ok(portal)
@@ -208,14 +205,14 @@ impl Sim {
     }
 }
 
-async fn listen(port: u16) -> Result<TcpListener, Error> {
+pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address)
         .await
         .map_err(|cause| Error::Listen { address, cause })
 }
 
-fn port_of(listener: &TcpListener) -> Result<u16, Error> {
+pub(crate) fn port_of(listener: &TcpListener) -> Result<u16, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bound = listener
         .local_addr()

@@ -41,12 +41,14 @@ use crate::delivery::Outgoing;
 use crate::fault;
 use crate::journal::{Effect, Record};
 use crate::limits::{Bucket, Limits, Operating};
+use crate::portal::Condition;
 use crate::quirks::{EmptyMap, Quirks};
 
 /// The portal.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) identity: Identity,
+    pub(crate) condition: Condition,
     pub(crate) language: String,
     pub(crate) license: String,
     pub(crate) utc_offset_minutes: i32,
@@ -102,6 +104,7 @@ impl State {
     ) -> Self {
         let mut state = Self {
             identity,
+            condition: Condition::Open,
             language: config.language,
             license: config.license,
             utc_offset_minutes: config.utc_offset_minutes,

@@ -58,6 +58,14 @@ pub(super) async fn one(
         (_, ["journal", rest @ ..]) => record::journal(&portal.journal(), rest, request),
         (_, ["bots", rest @ ..]) => record::bots(portal, rest, request),
         (_, ["messages", rest @ ..]) => record::messages(portal, rest, request),
+        (&Method::POST, ["rename"]) => {
+            request.input.only(&[])?;
+            // A new port of loopback is refused only when none is left.
+            let renamed = portal.rename().await;
+            renamed.map_err(|error| Refused::field("", error.to_string()))?;
+            Ok(described(portal))
+        }
+        (_, ["condition"]) => settings::condition(portal, request),
         (_, ["deliveries", rest @ ..]) => record::deliveries(portal, rest, request),
         (_, ["applications", rest @ ..]) => apps::applications(portal, rest, request),
         (&Method::POST, ["sign_in"]) => {

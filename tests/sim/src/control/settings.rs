@@ -66,6 +66,20 @@ pub(super) fn limits(portal: &Portal, request: &Request<'_>) -> Answer {
     Ok(written(&portal.limits()))
 }
 
+pub(super) fn condition(portal: &Portal, request: &Request<'_>) -> Answer {
+    if request.is(&Method::POST) {
+        request.input.only(&["condition"])?;
+        let wanted = request.input.text("condition")?;
+        let condition = serde_json::from_value(wanted.into());
+        let condition = condition
+            .map_err(|error: serde_json::Error| Refused::field("condition", error.to_string()))?;
+        portal.set_condition(condition);
+    } else if !request.is(&Method::GET) {
+        return Err(no_such_verb(request));
+    }
+    Ok(json!({"condition": written(&portal.condition())}))
+}
+
 pub(super) fn latency(portal: &Portal, request: &Request<'_>) -> Answer {
     if !request.is(&Method::POST) {
         return Err(no_such_verb(request));

@@ -3,6 +3,7 @@
 //! This is the only place that waits. A request that takes time runs in a task of its own, so
 //! that its effect comes even when the client has gone: a portal does not notice that.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,48 @@ use super::{Asked, Site, page};
 use crate::core::{Incoming, Outcome, Reply, Sign};
 use crate::params::{Params, bearer};
 use crate::php;
-use crate::portal::Inner;
+use crate::portal::{Condition, Inner};
 
 /// One listener of a portal.
 #[derive(Debug)]
 pub(crate) struct PortalSite {
-    pub(crate) portal: Arc<Inner>,
+    portal: Arc<Inner>,
+    /// The port to which the portal has moved; 0 = it is here.
+    pub(crate) moved_to: Arc<AtomicU16>,
+}
+
+impl PortalSite {
+    pub(crate) fn new(portal: Arc<Inner>) -> Arc<Self> {
+        Arc::new(Self {
+            portal,
+            moved_to: Arc::default(),
+        })
+    }
+
+    /// The page a request is led to instead of being served, if it is.
+    fn elsewhere(&self, asked: &Asked) -> Option<Reply> {
+        let moved_to = self.moved_to.load(Ordering::Relaxed);
+        if moved_to != 0 {
+            let path = asked.head.uri.path_and_query();
+            let path = path.map_or("/", |path| path.as_str());
+            return Some(redirect(format!("https://127.0.0.1:{moved_to}{path}")));
+        }
+        let state = self.portal.state.lock();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        let here = |path: &str| Some(redirect(format!("https://{}{path}", state.identity.domain)));
+        match state.condition {
+            Condition::LicencePage => here("/settings/license.php"),
+            Condition::LoginPage => here("/auth/?backurl=%2Frest%2F"),
+            Condition::Maintenance => Some(page(503, "Under maintenance")),
+            _ => None,
+        }
+    }
+}
+
+fn redirect(location: String) -> Reply {
+    let mut reply = page(302, "Found");
+    reply.headers.push(("location".to_owned(), location));
+    reply
 }
 
 impl Site for PortalSite {
@@ -25,9 +62,18 @@ impl Site for PortalSite {
         if asked.head.uri.path().trim_end_matches('/') == "/oauth/authorize" {
             return Outcome::of(authorize(&self.portal, &asked));
         }
+        let elsewhere = self.elsewhere(&asked);
         match read(&asked) {
-            Some(incoming) => execute(&self.portal, incoming).await,
-            None => Outcome::of(page(404, "404 Not Found")),
+            Some(incoming) => match elsewhere {
+                Some(reply) => {
+                    let now = self.portal.clock.now();
+                    let state = self.portal.state.lock();
+                    let mut state = state.unwrap_or_else(PoisonError::into_inner);
+                    state.turn_away(incoming, reply, now)
+                }
+                None => execute(&self.portal, incoming).await,
+            },
+            None => Outcome::of(elsewhere.unwrap_or_else(|| page(404, "404 Not Found"))),
         }
     }
 }
@@ -110,7 +156,5 @@ fn authorize(portal: &Inner, asked: &Asked) -> Reply {
     });
     let join = if target.contains('?') { '&' } else { '?' };
     let location = format!("{target}{join}{}", answer.collect::<Vec<_>>().join("&"));
-    let mut reply = page(302, "Found");
-    reply.headers.push(("location".to_owned(), location));
-    reply
+    redirect(location)
 }

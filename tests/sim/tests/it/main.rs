@@ -20,6 +20,7 @@ mod faults;
 mod firing;
 mod fixtures;
 mod messages;
+mod moving;
 mod oauth;
 mod quirks;
 mod readme;

@@ -62,7 +62,7 @@ impl Installed {
         self.server.ask("GET", &path, "", "").await.unwrap()
     }
 
-    async fn refresh(&self, refresh_token: &str) -> Answer {
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Answer {
         let id = &self.application.client_id;
         let secret = &self.application.client_secret;
         let grant = format!("grant_type=refresh_token&refresh_token={refresh_token}");

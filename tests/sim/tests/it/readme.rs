@@ -1,7 +1,7 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
@@ -14,6 +14,7 @@ const SOURCES: [&str; 21] = [
     include_str!("firing.rs"),
     include_str!("fixtures.rs"),
     include_str!("messages.rs"),
+    include_str!("moving.rs"),
     include_str!("oauth.rs"),
     include_str!("quirks.rs"),
     include_str!("user_commands.rs"),
