@@ -42,6 +42,9 @@ pub struct PortalConfig {
     pub port: u16,
     /// The identity that never changes, 32 hexadecimal digits; made up when absent.
     pub member_id: Option<String>,
+    /// What the portal calls itself, e.g. `acme.bitrix24.com`, until it is renamed; its host and
+    /// port when absent. It listens on loopback all the same.
+    pub domain: Option<String>,
     /// Language of the portal, in events and for command titles. Default: `en`.
     pub language: String,
     /// Name of the plan, as `app.info` tells it. Default: `en_basic`.
@@ -69,6 +72,7 @@ impl Default for PortalConfig {
         Self {
             port: 0,
             member_id: None,
+            domain: None,
             language: "en".into(),
             license: "en_basic".into(),
             utc_offset_minutes: 60,

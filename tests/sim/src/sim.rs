@@ -132,10 +132,11 @@ impl Sim {
         let oauth_port = self.inner.oauth.port;
         let oauth_domain = self.inner.config.oauth_domain.clone();
         let member_id = config.member_id.clone();
+        let domain = config.domain.clone();
         let identity = Identity {
             number,
             member_id: member_id.unwrap_or_else(|| format!("{:032x}", MEMBER + u128::from(number))),
-            domain: format!("127.0.0.1:{https_port}"),
+            domain: domain.unwrap_or_else(|| format!("127.0.0.1:{https_port}")),
             oauth_domain: oauth_domain.unwrap_or_else(|| format!("127.0.0.1:{oauth_port}")),
             oauth_address: self.inner.oauth.address(),
         };

@@ -105,6 +105,7 @@ fn config(input: &Input<'_>) -> Result<PortalConfig, Refused> {
     input.only(&[
         "port",
         "member_id",
+        "domain",
         "license",
         "language",
         "utc_offset_minutes",
@@ -126,6 +127,7 @@ fn config(input: &Input<'_>) -> Result<PortalConfig, Refused> {
             .map(|text| text.map(ToOwned::to_owned))
     };
     config.member_id = text("member_id")?;
+    config.domain = text("domain")?;
     config.license = text("license")?.unwrap_or(config.license);
     if let Some(language) = input.optional_text("language")? {
         config.language = language.to_owned();
