@@ -88,6 +88,10 @@ pub struct Quirks {
     pub webhook_bodies_are_json: bool,
     /// Webhook events carry `event_handler_id`.
     pub event_handler_id: bool,
+    /// What is posted with an access token carries its `expires` and `user_id`, and also a
+    /// callback that nothing was bound for carries `event_handler_id`, as an official SDK relies
+    /// on; samples of the documentation have none of them.
+    pub posts_are_complete: bool,
     /// `data[bot][auth]` has a refresh token, as in one sample.
     pub bot_auth_can_refresh: bool,
     /// An event of a bot goes to the addresses of all bots of its owner; to its own when off.
@@ -354,6 +358,7 @@ impl Default for Quirks {
             encoded_brackets: true,
             webhook_bodies_are_json: false,
             event_handler_id: true,
+            posts_are_complete: false,
             bot_auth_can_refresh: false,
             shared_subscriptions: true,
             skipped_cleanup: true,

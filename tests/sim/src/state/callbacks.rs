@@ -35,6 +35,10 @@ impl State {
             let token = self.issue_access(client_id, person, now);
             auth.insert("access_token".into(), token.into());
             auth.insert("expires_in".into(), 3600.into());
+            if self.quirks.posts_are_complete {
+                auth.insert("expires".into(), (now.as_secs() + 3600).into());
+                auth.insert("user_id".into(), person.into());
+            }
         }
         let application = self.apps.all.get(client_id);
         let token = application.map(|application| application.application_token.clone());
@@ -100,6 +104,10 @@ impl State {
         auth["access_token"] = json!(pair.access_token);
         auth["refresh_token"] = json!(pair.refresh_token);
         auth["expires_in"] = json!(3600);
+        if self.quirks.posts_are_complete {
+            auth["expires"] = json!(pair.expires.as_secs());
+            auth["user_id"] = json!(pair.user_id);
+        }
         data["LANGUAGE_ID"] = json!(self.language);
         if let Some(url) = handler_url {
             self.post_event(event, None, &url, data.clone(), auth.clone(), now);

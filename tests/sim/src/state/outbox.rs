@@ -198,6 +198,7 @@ impl State {
         auth: Value,
         now: UnixTime,
     ) {
+        let handler = handler.or(self.quirks.posts_are_complete.then_some(0));
         let handler = handler.filter(|_| self.quirks.event_handler_id);
         let pairs = [
             ("event", json!(event)),
