@@ -99,6 +99,14 @@ pub struct Quirks {
     /// Callbacks other than install and update need `event.bind`; otherwise they come to the
     /// application's handler as well.
     pub callbacks_need_binding: bool,
+    /// Unsubscribing from a person's events deletes them at once; they wait for a day when off.
+    pub unsubscribe_deletes: bool,
+    /// Setting a reaction again is `REACTION_ALREADY_SET`; it is just set when off.
+    pub repeated_reaction_is_refused: bool,
+    /// Changing somebody else's message is `MESSAGE_ACCESS_DENIED`; `ACCESS_DENIED` when off.
+    pub foreign_message_has_own_code: bool,
+    /// Deleting a message without the right to answers true and does nothing.
+    pub powerless_delete_is_true: bool,
     /// Largest gap between two event ids.
     pub event_id_gap: u64,
 }
@@ -359,6 +367,10 @@ impl Default for Quirks {
             skipped_cleanup: true,
             deliveries_come_twice: false,
             callbacks_need_binding: true,
+            unsubscribe_deletes: true,
+            repeated_reaction_is_refused: false,
+            foreign_message_has_own_code: true,
+            powerless_delete_is_true: false,
             event_id_gap: 3,
         }
     }
@@ -389,6 +401,9 @@ impl Quirks {
             template_id_is_a_key: false,
             escaped_slashes: false,
             form_nulls: FormNull::Empty,
+            unsubscribe_deletes: false,
+            repeated_reaction_is_refused: true,
+            foreign_message_has_own_code: false,
             ..Self::default()
         }
     }

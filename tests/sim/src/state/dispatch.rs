@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Chat, Command, Message, State};
+use super::{Chat, Command, DialogId, Message, State};
 use crate::clock::UnixTime;
 use crate::journal::Effect;
 
@@ -167,22 +167,30 @@ impl State {
         message.typed_for.contains(&bot_id) || until.is_some_and(|until| now < *until)
     }
 
-    /// Tells bots that a person's message changed.
+    /// Tells whoever listens that a message changed; of their own messages bots are not told.
     pub(crate) fn raise_update(&mut self, message_id: i64, now: UnixTime) {
+        self.tell_people(message_id, "ONIMV2MESSAGEUPDATE", now);
         let Some(author) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
+        if self.is_bot(author) {
+            return;
+        }
         for bot_id in self.listeners(message_id) {
             let data = self.message_data(bot_id, message_id, author);
             self.log_event(bot_id, "ONIMBOTV2MESSAGEUPDATE", data, now);
         }
     }
 
-    /// Tells bots that a person's message goes.
+    /// Tells whoever listens that a message goes; of their own messages bots are not told.
     pub(crate) fn raise_delete(&mut self, message_id: i64, now: UnixTime) {
+        self.tell_people_of_deletion(message_id, now);
         let Some(author) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
+        if self.is_bot(author) {
+            return;
+        }
         for bot_id in self.listeners(message_id) {
             let mut data = self.message_data(bot_id, message_id, author);
             data.remove("message");
@@ -191,7 +199,7 @@ impl State {
         }
     }
 
-    /// Tells a bot that somebody reacted to its message.
+    /// Tells a bot that somebody else reacted to its message.
     pub(crate) fn raise_reaction(
         &mut self,
         message_id: i64,
@@ -200,6 +208,10 @@ impl State {
         action: &str,
         now: UnixTime,
     ) {
+        self.tell_people_of_reaction(message_id, user_id, reaction, action, now);
+        if self.is_bot(user_id) {
+            return;
+        }
         let Some(bot_id) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
@@ -216,8 +228,9 @@ impl State {
         self.log_event(bot_id, "ONIMBOTV2REACTIONCHANGE", data, now);
     }
 
-    /// Tells a bot that it is in a chat now. Nothing happens for people.
+    /// Tells a bot that it is in a chat now, and people who subscribed that somebody is.
     pub(crate) fn raise_join(&mut self, bot_id: i64, chat_id: i64, by: i64, now: UnixTime) {
+        self.tell_people_of_join(chat_id, bot_id, now);
         let Some(chat) = self
             .chats
             .get(&chat_id)
@@ -228,6 +241,24 @@ impl State {
         let mut data = self.common_data(bot_id, chat, by);
         data.insert("dialogId".into(), chat.dialog_id_for(bot_id).into());
         self.log_event(bot_id, "ONIMBOTV2JOINCHAT", data, now);
+    }
+
+    /// Tells a bot that a person opened their dialog with a context.
+    pub(crate) fn raise_context(
+        &mut self,
+        bot_id: i64,
+        person: i64,
+        context: Map<String, Value>,
+        now: UnixTime,
+    ) {
+        let chat_id = self.chat_of(DialogId::Person(bot_id), person, now);
+        let Some(chat) = chat_id.and_then(|id| self.chats.get(&id)) else {
+            return;
+        };
+        let mut data = self.common_data(bot_id, chat, person);
+        data.insert("dialogId".into(), chat.dialog_id_for(bot_id).into());
+        data.insert("context".into(), Value::Object(context));
+        self.log_event(bot_id, "ONIMBOTV2CONTEXTGET", data, now);
     }
 
     /// The bots that hear an ordinary message.
@@ -250,7 +281,12 @@ impl State {
         self.users.get(&user_id).is_some_and(|user| user.bot)
     }
 
-    fn message_data(&self, bot_id: i64, message_id: i64, user_id: i64) -> Map<String, Value> {
+    pub(super) fn message_data(
+        &self,
+        bot_id: i64,
+        message_id: i64,
+        user_id: i64,
+    ) -> Map<String, Value> {
         let Some(message) = self.messages.get(&message_id) else {
             return Map::new();
         };
@@ -262,7 +298,7 @@ impl State {
         data
     }
 
-    fn common_data(&self, bot_id: i64, chat: &Chat, user_id: i64) -> Map<String, Value> {
+    pub(super) fn common_data(&self, bot_id: i64, chat: &Chat, user_id: i64) -> Map<String, Value> {
         let mut data = Map::new();
         if let Some(bot) = self.bots.get(&bot_id) {
             data.insert("bot".into(), self.owned_bot(bot));

@@ -11,6 +11,7 @@
 mod answers;
 mod batch;
 mod bots;
+mod chats;
 mod commands;
 mod control;
 mod core;
@@ -22,6 +23,7 @@ mod fixtures;
 mod messages;
 mod moving;
 mod oauth;
+mod people_events;
 mod quirks;
 mod readme;
 mod receiver;

@@ -1,10 +1,11 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 24] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
+    include_str!("chats.rs"),
     include_str!("commands.rs"),
     include_str!("control.rs"),
     include_str!("core.rs"),
@@ -16,6 +17,7 @@ const SOURCES: [&str; 22] = [
     include_str!("messages.rs"),
     include_str!("moving.rs"),
     include_str!("oauth.rs"),
+    include_str!("people_events.rs"),
     include_str!("quirks.rs"),
     include_str!("user_commands.rs"),
     include_str!("../../src/batch.rs"),
