@@ -35,9 +35,10 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         changed.attach = checked_attach(state, given)?;
     }
     // Here nobody sets the bot of a keyboard: without its own it has none.
+    let forced = state.quirks.update_forces_keyboard_bot.then_some(bot_id);
     match fields
         .get("keyboard")
-        .map(|given| keyboard::checked(given, None))
+        .map(|given| keyboard::checked(given, forced))
     {
         Some(Keyboard::Wrong) => return Err(keyboard_error()),
         Some(Keyboard::Buttons(keyboard)) => changed.keyboard = Some(keyboard),

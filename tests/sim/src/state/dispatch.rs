@@ -18,18 +18,20 @@ const MOST_COMMANDS: usize = 10;
 const BUILT_IN: [&str; 5] = ["me", "loud", "rename", "getDialogId", "webrtcDebug"];
 
 /// The different commands of a text: names and the rest of their lines.
-fn commands_in(text: &str) -> Vec<(&str, &str)> {
+fn commands_in(text: &str, all: bool) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for line in text.lines() {
         let Some(call) = line.strip_prefix('/') else {
             continue;
         };
         let pair = call.split_once(' ').unwrap_or((call, ""));
-        if !pair.0.is_empty() && !found.contains(&pair) {
+        if !pair.0.is_empty() && (all || !found.contains(&pair)) {
             found.push(pair);
         }
     }
-    found.truncate(MOST_COMMANDS);
+    if !all {
+        found.truncate(MOST_COMMANDS);
+    }
     found
 }
 
@@ -44,7 +46,8 @@ impl State {
             return;
         }
         let text = message.text.clone();
-        if author != 0 && self.dispatch_typed(message_id, author, &text, now) {
+        let matched = author != 0 && self.dispatch_typed(message_id, author, &text, now);
+        if matched && self.quirks.commands_hide_messages {
             return;
         }
         for bot_id in self.listeners(message_id) {
@@ -59,7 +62,7 @@ impl State {
     /// Tells bots of the commands in a typed message; whether any matched.
     fn dispatch_typed(&mut self, message_id: i64, author: i64, text: &str, now: UnixTime) -> bool {
         let mut matched = false;
-        for (name, params) in commands_in(text) {
+        for (name, params) in commands_in(text, self.quirks.repeated_commands_are_heard) {
             matched |= BUILT_IN.contains(&name);
             for (bot_id, command_id) in self.answering(name, author, message_id) {
                 matched = true;
@@ -164,7 +167,9 @@ impl State {
     /// Whether the bot may still answer there.
     pub(crate) fn may_answer(&self, bot_id: i64, message: &Message, now: UnixTime) -> bool {
         let until = self.answer_windows.get(&(bot_id, message.chat_id));
-        message.typed_for.contains(&bot_id) || until.is_some_and(|until| now < *until)
+        let in_time = until.is_some_and(|until| now < *until);
+        let any_time = message.typed_for.contains(&bot_id) || !self.quirks.late_answers_are_dropped;
+        in_time || any_time
     }
 
     /// Tells whoever listens that a message changed; of their own messages bots are not told.
@@ -344,13 +349,14 @@ mod tests {
     #[test]
     fn every_line_that_begins_with_a_slash_is_a_command() {
         let text = "/help a b\nhello /not\n /neither\n/Task\n/help a b\n/ x";
-        assert_eq!(commands_in(text), [("help", "a b"), ("Task", "")]);
+        assert_eq!(commands_in(text, false), [("help", "a b"), ("Task", "")]);
     }
 
     #[test]
     fn ten_different_commands_of_a_message_are_processed() {
         let text: String = (0..15).map(|n| format!("/c {n}\n")).collect();
-        assert_eq!(commands_in(&text).len(), 10);
+        assert_eq!(commands_in(&text, false).len(), 10);
+        assert_eq!(commands_in(&text, true).len(), 15);
     }
 
     #[test]

@@ -106,11 +106,19 @@ impl State {
             }
         }
         let logs = readers.iter().filter_map(|reader| self.logs.get(reader));
-        let mut page: Vec<&Event> = logs.flat_map(|log| log.events.iter().take(limit)).collect();
+        let mut page: Vec<&Event> = logs
+            .flat_map(|log| log.events.iter().take(limit + 1))
+            .collect();
         page.sort_by_key(|event| event.id);
+        let more = page.len() > limit;
         page.truncate(limit);
         let next = page.last().map_or(offset, |event| event.id + 1);
-        let has_more = page.len() >= limit;
+        let full = page.len() >= limit;
+        let has_more = if self.quirks.has_more_is_exact {
+            more
+        } else {
+            full
+        };
         let offset_minutes = self.utc_offset_minutes;
         let events: Vec<Value> = page
             .into_iter()

@@ -27,5 +27,6 @@ mod people_events;
 mod quirks;
 mod readme;
 mod receiver;
+mod switches;
 mod user_commands;
 mod world;
