@@ -232,10 +232,7 @@ impl State {
         let method = methods::find(name).filter(|method| method.since <= rest);
         let method = method
             .ok_or_else(|| Failure::core(404, "ERROR_METHOD_NOT_FOUND", "Method not found!"))?;
-        let allowed = method
-            .scope
-            .is_none_or(|scope| credential.scopes.iter().any(|s| s == scope));
-        if allowed {
+        if method.is_open_to(&credential.scopes) {
             return Ok(method);
         }
         let description = match credential.client_id {

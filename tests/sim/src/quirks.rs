@@ -103,6 +103,39 @@ pub struct Quirks {
     /// Callbacks other than install and update need `event.bind`; otherwise they come to the
     /// application's handler as well.
     pub callbacks_need_binding: bool,
+    /// Unsubscribing from a person's events deletes them at once; they wait for a day when off.
+    pub unsubscribe_deletes: bool,
+    /// Setting a reaction again is `REACTION_ALREADY_SET`; it is just set when off.
+    pub repeated_reaction_is_refused: bool,
+    /// Changing somebody else's message is `MESSAGE_ACCESS_DENIED`; `ACCESS_DENIED` when off.
+    pub foreign_message_has_own_code: bool,
+    /// Deleting a message without the right to answers true and does nothing.
+    pub powerless_delete_is_true: bool,
+    /// A webhook address needs a host with a dot.
+    pub callback_needs_dot: bool,
+    /// A wrong webhook address in `Bot.update` is noticed before anything is saved; after
+    /// everything else when off.
+    pub callback_is_checked_first: bool,
+    /// A switch to webhook mode needs an address; without one nothing is delivered when off.
+    pub webhook_mode_needs_address: bool,
+    /// A switch to webhook mode deletes pending events.
+    pub mode_switch_drops_events: bool,
+    /// `hasMore` is exact; it only says that the page is full when off.
+    pub has_more_is_exact: bool,
+    /// Equal commands of one message, and those after the tenth, are heard too.
+    pub repeated_commands_are_heard: bool,
+    /// A message in which a command matched is told to nobody as a message.
+    pub commands_hide_messages: bool,
+    /// `Message.update` sets the bot of a keyboard; the keyboard has to name it when off.
+    pub update_forces_keyboard_bot: bool,
+    /// Two owners may use the same code; a code belongs to the whole portal when off.
+    pub codes_are_per_owner: bool,
+    /// `Bot.register` prefers a top-level token to the documented place; ignores it when off.
+    pub top_level_token_wins: bool,
+    /// A late `Command.answer` posts nothing; it is posted like any other when off.
+    pub late_answers_are_dropped: bool,
+    /// A key in use is `SENDING_FAILED`; `MESSAGE_DUPLICATED_BY_UUID` when off.
+    pub unfinished_key_is_sending_failed: bool,
     /// Largest gap between two event ids.
     pub event_id_gap: u64,
 }
@@ -364,6 +397,22 @@ impl Default for Quirks {
             skipped_cleanup: true,
             deliveries_come_twice: false,
             callbacks_need_binding: true,
+            unsubscribe_deletes: true,
+            repeated_reaction_is_refused: false,
+            foreign_message_has_own_code: true,
+            powerless_delete_is_true: false,
+            callback_needs_dot: true,
+            callback_is_checked_first: false,
+            webhook_mode_needs_address: false,
+            mode_switch_drops_events: true,
+            has_more_is_exact: false,
+            repeated_commands_are_heard: false,
+            commands_hide_messages: true,
+            update_forces_keyboard_bot: false,
+            codes_are_per_owner: false,
+            top_level_token_wins: true,
+            late_answers_are_dropped: true,
+            unfinished_key_is_sending_failed: false,
             event_id_gap: 3,
         }
     }
@@ -394,6 +443,11 @@ impl Quirks {
             template_id_is_a_key: false,
             escaped_slashes: false,
             form_nulls: FormNull::Empty,
+            unsubscribe_deletes: false,
+            repeated_reaction_is_refused: true,
+            foreign_message_has_own_code: false,
+            codes_are_per_owner: true,
+            top_level_token_wins: false,
             ..Self::default()
         }
     }

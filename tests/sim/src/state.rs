@@ -17,8 +17,10 @@ mod inspect;
 mod messages;
 mod outbox;
 mod people;
+mod reading;
+mod subscribers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +77,10 @@ pub(crate) struct State {
     pub(crate) unfinished_keys: HashMap<String, UnixTime>,
     pub(crate) buckets: HashMap<IpAddr, Bucket>,
     pub(crate) operating: HashMap<(u32, &'static str), Operating>,
+    /// The last message read: (account, chat).
+    pub(crate) read_marks: HashMap<(i64, i64), i64>,
+    /// People who subscribed to their events.
+    pub(crate) subscribed: BTreeSet<i64>,
     pub(crate) apps: Apps,
     pub(crate) outbox: Outbox,
     latencies: HashMap<String, Duration>,
@@ -127,6 +133,8 @@ impl State {
             unfinished_keys: HashMap::new(),
             buckets: HashMap::new(),
             operating: HashMap::new(),
+            read_marks: HashMap::new(),
+            subscribed: BTreeSet::new(),
             apps: Apps::default(),
             outbox: Outbox::new(outbox),
             latencies: HashMap::new(),

@@ -40,6 +40,24 @@ pub(super) fn profile(state: &mut State, call: &Call<'_>) -> Result<Value, Failu
     }))
 }
 
+pub(super) fn user_current(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
+    let user = state.users.get(&call.credential.user_id);
+    let Some(user) = user.filter(|user| user.active) else {
+        return Ok(state.written_map(Map::new()));
+    };
+    Ok(json!({
+        "ID": user.id.to_string(),
+        "ACTIVE": user.active,
+        "NAME": user.first_name,
+        "LAST_NAME": user.last_name,
+        "WORK_POSITION": user.work_position,
+        "PERSONAL_GENDER": user.gender,
+        "IS_ONLINE": "Y",
+        "UF_DEPARTMENT": [1],
+        "USER_TYPE": if user.extranet { "extranet" } else { "employee" },
+    }))
+}
+
 pub(super) fn scope(_: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
     if call.params.fields().truth("full").unwrap_or(false) {
         return Ok(json!([

@@ -17,7 +17,8 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     let params = call.params.fields();
     let fields = params.inner("fields");
     // A token at the top level is preferred to the documented place.
-    let token = params.text("botToken").filter(|token| !token.is_empty());
+    let outer = params.text("botToken");
+    let token = outer.filter(|token| !token.is_empty() && state.quirks.top_level_token_wins);
     let token = token.or_else(|| fields.as_ref().and_then(|fields| fields.text("botToken")));
     let owner = owner_with(state, call, token.as_deref())?;
     let token_fits = || match &owner {
@@ -46,7 +47,10 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         ));
     }
 
-    if let Some(bot) = state.bots.values().find(|bot| bot.code == *code) {
+    let per_owner = state.quirks.codes_are_per_owner;
+    let mut known = state.bots.values();
+    let known = known.find(|bot| bot.code == *code && (!per_owner || bot.is_owned_by(&owner)));
+    if let Some(bot) = known {
         if bot.is_owned_by(&owner) {
             return Ok(bot_and_users(state, bot, true));
         }
@@ -61,7 +65,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         return Err(Failure::method("BOT_INVALID_TYPE", "Invalid bot type"));
     }
     if event_mode == EventMode::Webhook {
-        check_callback(&webhook_url)?;
+        check_callback(&webhook_url, state.quirks.callback_needs_dot)?;
     }
     let avatar = avatar(&properties, &code)?;
     if state.quirks.token_length == TokenLengthCheck::OnCreation {
@@ -181,7 +185,7 @@ pub(super) fn event_mode(fields: &Fields<'_>) -> Result<Option<EventMode>, Failu
 }
 
 /// A callback needs http or https and a host with a dot.
-pub(super) fn check_callback(url: &str) -> Result<(), Failure> {
+pub(super) fn check_callback(url: &str, needs_dot: bool) -> Result<(), Failure> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
@@ -190,7 +194,8 @@ pub(super) fn check_callback(url: &str) -> Result<(), Failure> {
         .unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or(authority);
     let host = host.split(':').next().unwrap_or(host);
-    if host.trim_matches('.').contains('.') {
+    let host = host.trim_matches('.');
+    if host.contains('.') || (!needs_dot && !host.is_empty()) {
         return Ok(());
     }
     Err(Failure::method(
@@ -289,8 +294,8 @@ mod tests {
 
     #[test]
     fn a_callback_needs_a_scheme_and_a_host_with_a_dot() {
-        assert!(check_callback("https://bots.example.com/hook?x=1").is_ok());
-        assert!(check_callback("http://a.example:8080").is_ok());
+        assert!(check_callback("https://bots.example.com/hook?x=1", true).is_ok());
+        assert!(check_callback("http://a.example:8080", true).is_ok());
         for wrong in [
             "ftp://a.b",
             "https://localhost/x",
@@ -298,7 +303,7 @@ mod tests {
             "a.example.com",
             "",
         ] {
-            assert!(check_callback(wrong).is_err(), "{wrong}");
+            assert!(check_callback(wrong, true).is_err(), "{wrong}");
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     let bot_id = owned_bot(state, call)?;
     let params = call.params.fields();
     let fields = inner(&params)?;
+    check_early(state, bot_id, &fields)?;
     rotate(state, bot_id, &fields, call.now)?;
     let mode = event_mode(&fields)?;
     if let Some(properties) = fields.inner("properties") {
@@ -31,6 +32,26 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     state.record(call.now, Effect::BotUpdated { bot_id });
     let bot = state.bots.get(&bot_id).ok_or_else(bot_not_found)?;
     Ok(bot_and_users(state, bot, true))
+}
+
+/// What an orderly server would check before it saves anything.
+fn check_early(state: &State, bot_id: i64, fields: &Fields<'_>) -> Result<(), Failure> {
+    let before = state.bots.get(&bot_id).map(|bot| bot.event_mode);
+    let after = event_mode(fields)?.or(before);
+    if after != Some(EventMode::Webhook) {
+        return Ok(());
+    }
+    let url = fields.text("webhookUrl").filter(|url| !url.is_empty());
+    match url {
+        Some(url) if state.quirks.callback_is_checked_first => {
+            check_callback(&url, state.quirks.callback_needs_dot)
+        }
+        None if before != after && state.quirks.webhook_mode_needs_address => {
+            let description = "Webhook URL is required";
+            Err(Failure::method("BOT_WEBHOOK_URL_REQUIRED", description))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn rotate(
@@ -134,11 +155,12 @@ fn save_fields(
         .filter(|_| bot.event_mode == EventMode::Webhook)
         .map(|url| url.into_owned());
     let after = bot.event_mode;
-    if before == EventMode::Fetch && after == EventMode::Webhook {
+    let to_webhook = before == EventMode::Fetch && after == EventMode::Webhook;
+    if to_webhook && state.quirks.mode_switch_drops_events {
         state.drop_events(bot_id, now);
     }
     if let Some(url) = &url {
-        check_callback(url)?;
+        check_callback(url, state.quirks.callback_needs_dot)?;
     }
     match (before, after) {
         (EventMode::Webhook, EventMode::Fetch) => state.unsubscribe_bot(bot_id),

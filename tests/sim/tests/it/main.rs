@@ -11,6 +11,7 @@
 mod answers;
 mod batch;
 mod bots;
+mod chats;
 mod commands;
 mod control;
 mod core;
@@ -22,8 +23,10 @@ mod fixtures;
 mod messages;
 mod moving;
 mod oauth;
+mod people_events;
 mod quirks;
 mod readme;
 mod receiver;
+mod switches;
 mod user_commands;
 mod world;
