@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { call, hook, portal, result } from './simulator.mjs'
+import { call, hook, portal, result, stillUntilRefused } from './simulator.mjs'
 
 const DEFAULTS = {
   operatingLimit: { windowMs: 600_000, limitMs: 480_000, heavyPercent: 80 },
@@ -20,9 +20,11 @@ for (const [status, named] of [
   test(`a full bucket told with ${status} is waited out`, async (t) => {
     const place = await portal(t, { limits: { threshold: 3 }, quirks: { rate_limit_status: named } })
     const b24 = hook(place)
-    for (let round = 0; round < 4; round++) {
-      assert.equal((await result(b24, 'profile')).ID, '1')
-    }
+    await stillUntilRefused(place, async () => {
+      for (let round = 0; round < 4; round++) {
+        assert.equal((await result(b24, 'profile')).ID, '1')
+      }
+    })
     assert.deepEqual(await place.statuses('profile'), [200, 200, 200, status, 200])
     assert.equal(b24.getHttpClient('v2').getStats().retries, 1)
   })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { advance, call, hook, portal, result } from './simulator.mjs'
+import { advance, call, hook, portal, refused, result } from './simulator.mjs'
 
 test('a spent operating limit is waited out and blocks no other method', async (t) => {
   const place = await portal(t, { limits: { operating_limit_ms: 1_000, execution_time_ms: 600 } })
@@ -12,9 +12,7 @@ test('a spent operating limit is waited out and blocks no other method', async (
   await result(b24, 'profile')
   const blocked = result(b24, 'profile')
   await result(b24, 'scope')
-  while (!(await place.statuses('profile')).includes(429)) {
-    // Each question takes its time.
-  }
+  await refused(place, blocked)
   await advance(700)
   assert.equal((await blocked).ID, '1')
   assert.deepEqual(await place.statuses('profile'), [200, 200, 429, 200])

@@ -44,13 +44,37 @@ class Place {
 
 export const oauth = new Place(`${facts.control}/oauth`)
 
+const simulation = new Place(facts.control)
+
 export function advance(seconds) {
-  return new Place(facts.control).post('clock', { advance_ms: seconds * 1000 })
+  return simulation.post('clock', { advance_ms: seconds * 1000 })
+}
+
+/** Acts while the clock stands still until the portal refuses a call, however slow this machine is. */
+export async function stillUntilRefused(place, act) {
+  await simulation.post('clock', { scale: 0 })
+  const acting = act()
+  try {
+    await refused(place, acting)
+  } finally {
+    await simulation.post('clock', { scale: 1 })
+  }
+  return acting
+}
+
+/** Waits until the portal refused a call, or the caller is through without. Each look takes its time. */
+export async function refused(place, acting) {
+  let over = false
+  const ends = () => (over = true)
+  acting.then(ends, ends)
+  while (!over && (await place.statuses()).every((status) => status === 200)) {
+    await new Promise(setImmediate)
+  }
 }
 
 /** A new portal, without limits unless the test names some. It ends with the test. */
 export async function portal(test, settings = {}) {
-  const made = await new Place(facts.control).post('portals', { limits: 'none', ...settings })
+  const made = await simulation.post('portals', { limits: 'none', ...settings })
   const place = new Place(`${facts.control}/portals/${made.portal}`)
   test.after(() => place.ask('DELETE', ''))
   return Object.assign(place, made)

@@ -1,8 +1,10 @@
 """The simulator as a program, driven over its control interface."""
 
+import contextlib
 import json
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -97,6 +99,26 @@ class Simulation(Control):
 
     def advance(self, seconds):
         self.post("clock", advance_ms=int(seconds * 1000))
+
+    @contextlib.contextmanager
+    def still_until_refused(self, portal):
+        """The clock stands still until the portal refused a call, however slow this machine is."""
+        self.post("clock", scale=0)
+        over = threading.Event()
+
+        def watch():
+            while not over.wait(0.01):
+                if any(request["status"] != 200 for request in portal.requests()):
+                    break
+            self.post("clock", scale=1)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
 
     def stop(self):
         self._process.terminate()

@@ -131,14 +131,15 @@ def test_a_refused_raw_call_is_known_by_its_status(client, method, params, statu
     assert refused.value.status == status
 
 
-def test_a_full_bucket_is_waited_out(make_portal):
+def test_a_full_bucket_is_waited_out(make_portal, simulation):
     portal = make_portal(limits={"threshold": 3})
     client = client_of(portal)
-    for _ in range(4):
-        assert client.call("profile", {}, raw=True)["result"]["ID"] == "1"
+    with simulation.still_until_refused(portal):
+        for _ in range(4):
+            assert client.call("profile", {}, raw=True)["result"]["ID"] == "1"
     statuses = [request["status"] for request in portal.requests("profile")]
     assert statuses.count(200) == 4
-    assert 503 in statuses
+    assert statuses[3] == 503
 
 
 def test_a_bucket_kept_in_mind_never_overflows_where_it_drains_without_steps(make_portal):
