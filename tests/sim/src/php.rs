@@ -11,10 +11,15 @@ use serde_json::{Map, Value};
 
 use crate::quirks::{FormBoolean, FormNull};
 
+/// Variables nested deeper than this are not there, nor are those beyond the largest number.
+const DEEPEST: usize = 64;
+const MOST_VARIABLES: usize = 10_000;
+
 /// Decodes a query string or form body with bracketed names: `a[b][]=1`.
 pub(crate) fn parse_form(text: &str) -> Map<String, Value> {
     let mut root = Map::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    for pair in pairs.take(MOST_VARIABLES) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         insert(&mut root, &decode(name), decode(value));
     }
@@ -39,7 +44,7 @@ fn insert(root: &mut Map<String, Value>, name: &str, value: String) {
     };
     // PHP cannot name a variable with a dot or a space in it.
     let mut key = head.replace(['.', ' '], "_");
-    if key.is_empty() {
+    if key.is_empty() || rest.bytes().filter(|byte| *byte == b'[').count() > DEEPEST {
         return;
     }
     let mut level = root;
@@ -149,7 +154,7 @@ fn build(query: &mut Vec<String>, name: String, value: &Value, style: FormStyle)
 /// The order in which the keys of `cmd` appear in a form.
 pub(crate) fn form_order(text: &str, name: &str) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
-    for pair in text.split('&') {
+    for pair in text.split('&').take(MOST_VARIABLES) {
         let decoded = decode(pair.split_once('=').map_or(pair, |(name, _)| name));
         let inner = decoded
             .strip_prefix(name)
@@ -238,6 +243,18 @@ pub(crate) fn embedded(value: &Value) -> String {
     }
 }
 
+/// Whether a value is nested this deep at most.
+pub(crate) fn is_shallow(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(list) => list.iter().all(|value| is_shallow(value, below)),
+        Value::Object(map) => map.values().all(|value| is_shallow(value, below)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
 /// camelCase as UPPER_CASE with underscores: `botId` -> `BOT_ID`.
 pub(crate) fn upper_snake(name: &str) -> String {
     let mut upper = String::with_capacity(name.len() + 4);
@@ -302,6 +319,19 @@ mod tests {
     fn json_true_and_the_text_true_are_not_the_same() {
         assert!(truth(&json!(true)) && truth(&json!("Y")) && truth(&json!("TRUE")));
         assert!(!truth(&json!("true")) && !truth(&json!("N")) && !truth(&json!(1)));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_not_there() {
+        let deep = |depth: usize| format!("a{}=1", "[x]".repeat(depth));
+        assert_eq!(parse_form(&deep(64)).len(), 1);
+        assert_eq!(parse_form(&deep(65)).len(), 0);
+        assert_eq!(
+            parse_form(&"a[]=1&".repeat(20_000))["a"]
+                .as_array()
+                .map(Vec::len),
+            Some(10_000)
+        );
     }
 
     #[test]

@@ -73,6 +73,22 @@ impl Client {
         Self { tls, port }
     }
 
+    /// A connection to keep, with TLS.
+    pub(crate) async fn line(&self) -> Line {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = self
+            .tls
+            .as_ref()
+            .unwrap()
+            .connect(name, stream)
+            .await
+            .unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Line { sender }
+    }
+
     /// Sends bytes with a method to a path, and reads whatever comes back.
     pub(crate) async fn ask(
         &self,
@@ -111,6 +127,32 @@ impl Client {
             None => exchange(stream, request).await?,
         };
         Ok(response)
+    }
+}
+
+/// One connection for many requests.
+pub(crate) struct Line {
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Line {
+    /// Calls a method with a JSON body.
+    pub(crate) async fn call(&mut self, path: &str, params: &Value) -> Answer {
+        let request = Request::post(path)
+            .header("host", "portal")
+            .header("content-type", "application/json")
+            .body(Full::from(params.to_string()))
+            .unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let raw = String::from_utf8_lossy(&body).into_owned();
+        Answer {
+            status,
+            location: None,
+            body: serde_json::from_str(&raw).unwrap_or(Value::Null),
+            raw,
+        }
     }
 }
 
