@@ -115,6 +115,12 @@ def test_a_typed_command_is_heard_and_answered(client, portal, bot_id):
     assert portal.get("messages", dialog=chat["dialog_id"])["messages"][-1]["text"] == "Here I am"
 
 
+def test_a_list_of_one_page_is_read_to_its_end(client, portal, bot_id):
+    bots = client.imbot.v2.bot.list(bot_token=TOKEN).as_list().result
+    assert [bot["id"] for bot in bots] == [bot_id]
+    assert len(portal.requests("imbot.v2.Bot.list")) == 1
+
+
 def test_a_batch_of_named_calls_gives_results_by_name(client, bot_id):
     result = client.call_batch(
         {
