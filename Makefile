@@ -2,7 +2,7 @@
 
 .PHONY: test lint bench soak demo
 
-# Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.10+, Node 20+.
+# Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.11+, Node 20+.
 test:
 	cargo test --workspace --locked
 

@@ -4,6 +4,7 @@
 //! of the outer call. Any string value may refer to what earlier commands gave; nothing escapes
 //! such a reference.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::core::Call;
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, When};
-use crate::journal::{Encoding, Entry};
+use crate::journal::{Encoding, Entry, Shown};
 use crate::methods::Method;
 use crate::params::Params;
 use crate::php;
@@ -19,6 +20,12 @@ use crate::state::State;
 
 /// Commands beyond this many are refused.
 const MOST_COMMANDS: usize = 50;
+
+/// How much one command may take from earlier ones, in bytes of JSON. A command that asks for more
+/// runs out of memory: references double what they refer to.
+const MOST_TAKEN: usize = 4 << 20;
+/// How deep the parameters of a command may be nested.
+const DEEPEST: usize = 128;
 
 /// What the commands gave so far, by key.
 #[derive(Debug, Default)]
@@ -97,10 +104,22 @@ fn command_text<'a>(params: &'a Params, key: &str) -> Option<&'a str> {
 fn entry(state: &mut State, outer: &Call<'_>, text: &str, given: &Given, batch: u64) -> Outcome {
     let (name, query) = text.split_once('?').unwrap_or((text, ""));
     let name = name.trim();
+    let taking = Taking {
+        given,
+        left: Cell::new(MOST_TAKEN),
+    };
     let map = php::parse_form(query).into_iter();
     let map = map
-        .map(|(key, value)| (key, substituted(value, given)))
+        .map(|(key, value)| (key, substituted(value, &taking)))
         .collect();
+    let params = Value::Object(map);
+    if taking.left.get() == 0 || !php::is_shallow(&params, DEEPEST) {
+        let description = "Allowed memory size exhausted";
+        return Err(Failure::core(500, "INTERNAL_SERVER_ERROR", description));
+    }
+    let Value::Object(map) = params else {
+        return Err(Failure::core(500, "INTERNAL_SERVER_ERROR", ""));
+    };
     let params = Params::of_entry(map);
     let call = Call {
         params: &params,
@@ -120,8 +139,7 @@ fn entry(state: &mut State, outer: &Call<'_>, text: &str, given: &Given, batch: 
         method: name.to_owned(),
         params: params.map,
         encoding: Encoding::BatchEntry,
-        user_id: outer.credential.user_id,
-        code_head: String::new(),
+        shown: Shown::OuterCall,
         status,
         answer: answer.to_string().into(),
         batch: Some(batch),
@@ -192,6 +210,7 @@ fn admitted(state: &mut State, call: &Call<'_>, name: &str) -> Result<&'static M
             description,
         ));
     }
+    state.check_confirmation(call.credential, method.name)?;
     state.check_operating(call.credential, method, call.now)?;
     Ok(method)
 }
@@ -208,8 +227,23 @@ fn written(state: &State, members: Vec<(String, Value)>) -> Value {
     state.written_map(members.into_iter().collect::<Map<_, _>>())
 }
 
+/// What a command takes from earlier ones.
+struct Taking<'a> {
+    given: &'a Given,
+    /// How much it may still take; at 0 nothing is replaced any more.
+    left: Cell<usize>,
+}
+
+impl Taking<'_> {
+    fn pays_for(&self, value: &Value) -> bool {
+        let left = self.left.get().saturating_sub(value.to_string().len());
+        self.left.set(left);
+        left > 0
+    }
+}
+
 /// `value` with all references in its strings replaced.
-fn substituted(value: Value, given: &Given) -> Value {
+fn substituted(value: Value, given: &Taking<'_>) -> Value {
     match value {
         Value::String(text) => in_text(text, given),
         Value::Array(list) => list
@@ -226,14 +260,15 @@ fn substituted(value: Value, given: &Given) -> Value {
     }
 }
 
-fn in_text(text: String, given: &Given) -> Value {
+fn in_text(text: String, taking: &Taking<'_>) -> Value {
     let mut replaced = String::new();
     let mut rest = text.as_str();
     let mut any = false;
     while let Some(at) = rest.find('$') {
         let (before, from) = rest.split_at(at);
         replaced.push_str(before);
-        if let Some((value, length)) = reference(from, given) {
+        let found = reference(from, taking.given);
+        if let Some((value, length)) = found.filter(|(value, _)| taking.pays_for(value)) {
             if length == text.len() {
                 return value;
             }
@@ -300,7 +335,12 @@ mod tests {
     }
 
     fn replaced(text: &str) -> Value {
-        in_text(text.to_owned(), &given())
+        let given = given();
+        let taking = Taking {
+            given: &given,
+            left: Cell::new(MOST_TAKEN),
+        };
+        in_text(text.to_owned(), &taking)
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The time of the simulated world.
 //!
-//! Portal time is a fixed moment plus what tokio's clock has measured since the start plus the
-//! steps a test took. A paused tokio clock therefore pauses every portal, and a step moves portal
-//! time alone, without waking timers.
+//! Portal time is a fixed moment plus what tokio's clock has measured since the start, times a
+//! scale, plus the steps a test took. A paused tokio clock therefore pauses every portal, and a
+//! step moves portal time alone, without waking timers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,37 +12,89 @@ use tokio::time::Instant;
 /// A moment: time since 1970-01-01T00:00:00Z.
 pub type UnixTime = Duration;
 
+/// The largest scale of a [`Clock`].
+pub(crate) const FASTEST: f64 = 1_000_000.0;
+/// Portal time never leaves this range, so that sums with it cannot overflow: about 30,000 years.
+const LATEST: UnixTime = UnixTime::from_secs(1_000_000_000_000);
+
 /// Portal time, shared by all portals of one [`Sim`](crate::Sim). Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    base: UnixTime,
-    started: Instant,
-    stepped_micros: Arc<AtomicU64>,
+    pace: Arc<Mutex<Pace>>,
+}
+
+/// What the clock showed at a moment of tokio's clock, and how fast it runs from there.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    shown: UnixTime,
+    scale: f64,
+}
+
+impl Pace {
+    fn now(&self) -> UnixTime {
+        let passed = self.since.elapsed();
+        // The product is exact only where nothing is multiplied.
+        let passed = if self.scale == 1.0 {
+            passed
+        } else {
+            Duration::try_from_secs_f64(passed.as_secs_f64() * self.scale).unwrap_or(LATEST)
+        };
+        self.shown.saturating_add(passed).min(LATEST)
+    }
 }
 
 impl Clock {
     /// A clock that shows `base` now.
     #[must_use]
     pub fn starting_at(base: UnixTime) -> Self {
+        let pace = Pace {
+            since: Instant::now(),
+            shown: base.min(LATEST),
+            scale: 1.0,
+        };
         Self {
-            base,
-            started: Instant::now(),
-            stepped_micros: Arc::default(),
+            pace: Arc::new(Mutex::new(pace)),
         }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present moment of all portals.
     #[must_use]
     pub fn now(&self) -> UnixTime {
-        let stepped = Duration::from_micros(self.stepped_micros.load(Ordering::Relaxed));
-        self.base + self.started.elapsed() + stepped
+        self.pace().now()
     }
 
     /// Moves portal time forward at once. Timers of tokio do not notice: only limits, windows,
     /// expiries and dates do.
     pub fn advance(&self, by: Duration) {
-        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
-        self.stepped_micros.fetch_add(micros, Ordering::Relaxed);
+        let mut pace = self.pace();
+        pace.shown = pace.shown.saturating_add(by).min(LATEST);
+    }
+
+    /// How many seconds of portal time pass in one of tokio's.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.pace().scale
+    }
+
+    /// Lets portal time run this many times as fast from now on; 0 stops it. Values outside
+    /// 0 to 1,000,000 are brought into that range. Timers of tokio do not notice.
+    pub fn set_scale(&self, scale: f64) {
+        let mut pace = self.pace();
+        let now = pace.now();
+        *pace = Pace {
+            since: Instant::now(),
+            shown: now,
+            scale: if scale.is_finite() {
+                scale.clamp(0.0, FASTEST)
+            } else {
+                1.0
+            },
+        };
     }
 }
 
@@ -112,5 +163,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         clock.clone().advance(Duration::from_secs(600));
         assert_eq!(clock.now(), Duration::from_secs(705));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scaled_clock_runs_faster_or_stands_still() {
+        let clock = Clock::starting_at(Duration::from_secs(100));
+        clock.set_scale(60.0);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.now(), Duration::from_secs(220));
+        clock.set_scale(0.0);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.now(), Duration::from_secs(220));
     }
 }

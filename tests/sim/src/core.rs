@@ -5,22 +5,25 @@
 //! effect they replace it, after it they spoil the answer.
 
 mod envelope;
+mod spoil;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::batch;
 use crate::clock::UnixTime;
 use crate::failure::Failure;
 use crate::fault::{Fault, FaultKind, When};
-use crate::journal::{Encoding, Entry};
+use crate::journal::{Encoding, Entry, Shown};
 use crate::limits::Bucket;
 use crate::methods::{self, Method};
 use crate::params::Params;
-use crate::quirks::{RateLimitStatus, WrongCode};
+use crate::portal::Condition;
+use crate::quirks::{ClosedPortal, RateLimitStatus, WrongCode};
 use crate::state::{Credential, State};
-use bytes::Bytes;
 
 /// A request, read.
 #[derive(Debug)]
@@ -28,12 +31,36 @@ pub(crate) struct Incoming {
     pub(crate) peer: IpAddr,
     /// It came over TLS.
     pub(crate) secure: bool,
-    pub(crate) user_id: i64,
-    pub(crate) code: String,
+    pub(crate) sign: Sign,
     /// As the client wrote it, without suffix.
     pub(crate) method: String,
     pub(crate) params: Params,
     pub(crate) encoding: Encoding,
+}
+
+/// What a request shows to be let in.
+#[derive(Debug)]
+pub(crate) enum Sign {
+    Webhook {
+        user_id: i64,
+        code: String,
+    },
+    /// An access token, if there is one at all.
+    Token(Option<String>),
+}
+
+impl Sign {
+    fn shown(&self) -> Shown {
+        match self {
+            Self::Webhook { user_id, code } => Shown::Webhook {
+                user_id: *user_id,
+                code_head: Shown::head(code),
+            },
+            Self::Token(token) => Shown::Token {
+                head: Shown::head(token.as_deref().unwrap_or_default()),
+            },
+        }
+    }
 }
 
 /// A request on its way to its effect.
@@ -55,6 +82,26 @@ pub(crate) struct Outcome {
     /// `None`: nothing is ever sent.
     pub(crate) reply: Option<Reply>,
     pub(crate) wire: Option<FaultKind>,
+}
+
+pub(crate) use self::spoil::spoil;
+
+impl Outcome {
+    /// This answer, as it is.
+    pub(crate) fn of(reply: Reply) -> Self {
+        Self {
+            reply: Some(reply),
+            wire: None,
+        }
+    }
+
+    /// No answer at all: the connection is reset.
+    pub(crate) fn none() -> Self {
+        Self {
+            reply: None,
+            wire: None,
+        }
+    }
 }
 
 /// An answer to send.
@@ -132,11 +179,16 @@ impl State {
         if !incoming.secure {
             return Err(Failure::auth(400, "INVALID_REQUEST", "Https required."));
         }
-        let credential = self.credential(incoming.user_id, &incoming.code)?;
+        self.check_condition()?;
+        let credential = match &incoming.sign {
+            Sign::Webhook { user_id, code } => self.credential(*user_id, code)?,
+            Sign::Token(token) => self.token_credential(token.as_deref(), now)?,
+        };
         if incoming.params.asks_for_download {
             return Err(self.wrong_credential());
         }
         let method = self.find(&incoming.method, &credential)?;
+        self.check_confirmation(&credential, method.name)?;
         if !within_rate {
             let status = match self.quirks.rate_limit_status {
                 RateLimitStatus::ServiceUnavailable => 503,
@@ -154,13 +206,6 @@ impl State {
     }
 
     fn credential(&self, user_id: i64, code: &str) -> Result<Arc<Credential>, Failure> {
-        if code.is_empty() {
-            return Err(Failure::auth(
-                401,
-                "NO_AUTH_FOUND",
-                "Wrong authorization data",
-            ));
-        }
         let known = self.credentials.get(&(user_id, code.to_owned()));
         let known = known.filter(|credential| self.is_active(credential.user_id));
         known.cloned().ok_or_else(|| self.wrong_credential())
@@ -187,17 +232,14 @@ impl State {
         let method = methods::find(name).filter(|method| method.since <= rest);
         let method = method
             .ok_or_else(|| Failure::core(404, "ERROR_METHOD_NOT_FOUND", "Method not found!"))?;
-        let allowed = method
-            .scope
-            .is_none_or(|scope| credential.scopes.iter().any(|s| s == scope));
-        if allowed {
+        if method.is_open_to(&credential.scopes) {
             return Ok(method);
         }
-        Err(Failure::auth(
-            403,
-            "insufficient_scope",
-            "The request requires higher privileges than provided by the webhook token",
-        ))
+        let description = match credential.client_id {
+            None => "The request requires higher privileges than provided by the webhook token",
+            Some(_) => "The request requires higher privileges than provided by the access token",
+        };
+        Err(Failure::auth(403, "insufficient_scope", description))
     }
 
     pub(crate) fn check_operating(
@@ -215,6 +257,48 @@ impl State {
         }
         let description = "Method is blocked due to operation time limit.";
         Err(Failure::core(429, "OPERATION_TIME_LIMIT", description))
+    }
+
+    /// Answers a request that is not served here at all, and writes it down.
+    pub(crate) fn turn_away(&mut self, incoming: Incoming, reply: Reply, now: UnixTime) -> Outcome {
+        self.journal.arrivals += 1;
+        self.journal.request(Entry {
+            at: now,
+            shown: incoming.sign.shown(),
+            method: incoming.method,
+            params: incoming.params.map,
+            encoding: incoming.encoding,
+            status: reply.status,
+            answer: reply.body.clone(),
+            batch: None,
+            executed: false,
+            faulted: false,
+        });
+        Outcome::of(reply)
+    }
+
+    /// Whether the portal as a whole serves anybody.
+    fn check_condition(&self) -> Result<(), Failure> {
+        match self.condition {
+            Condition::Closed => {
+                let status = match self.quirks.closed_portal {
+                    ClosedPortal::ServerError => 500,
+                    ClosedPortal::Forbidden => 403,
+                    ClosedPortal::Gone => 410,
+                };
+                let description = "Portal was deleted";
+                Err(Failure::core(status, "PORTAL_DELETED", description))
+            }
+            Condition::NoRest => {
+                let description = "REST API is available only on commercial plans.";
+                Err(Failure::auth(403, "ACCESS_DENIED", description))
+            }
+            Condition::Overloaded => {
+                let description = "REST API is blocked due to overload.";
+                Err(Failure::auth(503, "OVERLOAD_LIMIT", description))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets an admitted request take effect, and writes it down.
@@ -247,7 +331,8 @@ impl State {
             }
             Err(failure) => Some(self.refusal(failure)),
         };
-        let outcome = self.spoil(reply, fault);
+        let refusal = |failure: &Failure| self.refusal(failure);
+        let outcome = spoil(reply, fault, refusal);
         let (status, answer) = match &outcome.reply {
             Some(reply) => (reply.status, reply.body.clone()),
             None => (0, Bytes::new()),
@@ -257,8 +342,7 @@ impl State {
             method: incoming.method,
             params: incoming.params.map,
             encoding: incoming.encoding,
-            user_id: incoming.user_id,
-            code_head: incoming.code.chars().take(4).collect(),
+            shown: incoming.sign.shown(),
             status,
             answer,
             batch: None,
@@ -287,53 +371,6 @@ impl State {
             Err(failure) => {
                 self.settle(method, call.credential, started, call.now);
                 self.refusal(&failure)
-            }
-        }
-    }
-
-    fn spoil(&self, reply: Option<Reply>, fault: Option<Fault>) -> Outcome {
-        let Some(fault) = fault else {
-            return Outcome { reply, wire: None };
-        };
-        match fault.kind {
-            FaultKind::Error {
-                status,
-                code,
-                description,
-            } => {
-                let failure = Failure::injected(status, code, description);
-                Outcome {
-                    reply: Some(self.refusal(&failure)),
-                    wire: None,
-                }
-            }
-            FaultKind::Raw {
-                status,
-                headers,
-                body,
-            } => Outcome {
-                reply: Some(Reply {
-                    status,
-                    headers,
-                    body: body.into(),
-                }),
-                wire: None,
-            },
-            kind @ (FaultKind::Hang | FaultKind::Reset) => Outcome {
-                reply: None,
-                wire: Some(kind),
-            },
-            kind @ FaultKind::Latency(_) => {
-                let wire = (fault.when == When::After).then_some(kind);
-                Outcome { reply, wire }
-            }
-            kind @ (FaultKind::CutBody | FaultKind::Drip { .. } | FaultKind::Enormous { .. }) => {
-                // Without an effect there is no true answer to spoil; one that says so serves.
-                let reply = reply.unwrap_or_else(|| self.reply(200, r#"{"result":[]}"#.into()));
-                Outcome {
-                    reply: Some(reply),
-                    wire: Some(kind),
-                }
             }
         }
     }

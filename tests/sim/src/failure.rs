@@ -70,6 +70,11 @@ impl Failure {
         }
     }
 
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     pub(crate) fn status(&self, quirks: &Quirks) -> u16 {
         match self.origin {
             Origin::Method if quirks.errors_with_200 => 200,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::portal::Portal;
+use crate::place::Place;
 
 /// Whether the call takes effect before the fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,41 +193,39 @@ impl Fault {
     }
 }
 
-/// The faults waiting in a portal. They happen in the order they were added.
+/// The faults waiting in a portal or at the authorization server. They happen in the order they were added.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    portal: Portal,
+    place: Place,
 }
 
 impl Faults {
-    pub(crate) fn of(portal: Portal) -> Self {
-        Self { portal }
+    pub(crate) fn of(place: Place) -> Self {
+        Self { place }
     }
 
     /// The next request of any method meets `fault`.
     pub fn next(&self, fault: Fault) {
-        self.portal.state().faults.add(None, fault);
+        self.place.with_faults(|queue| queue.add(None, fault));
     }
 
     /// The next call of `method` meets `fault`. A [`Fault::error`] also meets the method inside a
     /// batch and then fails that entry alone; faults of the wire meet whole requests, so name
     /// `batch` for those.
     pub fn on(&self, method: &str, fault: Fault) {
-        self.portal
-            .state()
-            .faults
-            .add(Some(method.to_owned()), fault);
+        let method = Some(method.to_owned());
+        self.place.with_faults(|queue| queue.add(method, fault));
     }
 
     /// How many faults still wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.portal.state().faults.waiting.len()
+        self.place.with_faults(|queue| queue.waiting.len())
     }
 
     /// Forgets all waiting faults.
     pub fn clear(&self) {
-        self.portal.state().faults.waiting.clear();
+        self.place.with_faults(|queue| queue.waiting.clear());
     }
 }
 

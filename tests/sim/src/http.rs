@@ -1,24 +1,24 @@
 //! Connections, requests and the ways in which both can break.
 //!
-//! This is the only place that waits. A request that takes time runs in a task of its own, so
-//! that its effect comes even when the client has gone: a portal does not notice that.
+//! A [`Site`] decides what is answered; everything about bytes and connections is here, the same
+//! for portals, the authorization server and the control interface.
 
 mod body;
+mod rest;
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming as RequestBody;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,54 +27,96 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use self::body::ReplyBody;
-use crate::core::{Incoming, Outcome, Reply};
+pub(crate) use self::rest::PortalSite;
+use crate::core::{Outcome, Reply};
 use crate::fault::FaultKind;
-use crate::params::Params;
-use crate::portal::Inner;
 
-/// Accepts connections until the portal is stopped.
-pub(crate) async fn serve(portal: Arc<Inner>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+/// Whoever answers at an address.
+pub(crate) trait Site: Send + Sync + 'static {
+    fn answer(&self, asked: Asked) -> impl Future<Output = Outcome> + Send;
+}
+
+/// A request that arrived whole.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) head: Parts,
+    pub(crate) body: Bytes,
+    pub(crate) peer: IpAddr,
+    /// It came over TLS.
+    pub(crate) secure: bool,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &HeaderName) -> &str {
+        let value = self.head.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn content_type(&self) -> &str {
+        self.header(&CONTENT_TYPE)
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+}
+
+/// Accepts connections until told to stop.
+pub(crate) async fn serve<S: Site>(
+    site: Arc<S>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
-            () = portal.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         // A connection that died before it was accepted concerns nobody.
         let Ok((stream, peer)) = accepted else {
             continue;
         };
-        tokio::spawn(connection(portal.clone(), stream, peer.ip(), tls.clone()));
+        let link = Link {
+            peer: peer.ip(),
+            secure: tls.is_some(),
+            reset: Arc::default(),
+        };
+        let connection = connection(site.clone(), stream, link, tls.clone());
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = connection => {}
+            }
+        });
     }
 }
 
-async fn connection(portal: Arc<Inner>, stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
-    let stop = portal.stop.clone();
+async fn connection<S: Site>(
+    site: Arc<S>,
+    stream: TcpStream,
+    link: Link,
+    tls: Option<TlsAcceptor>,
+) {
     // Without it small answers wait for the client's acknowledgement of the last ones.
     drop(stream.set_nodelay(true));
-    let link = Link {
-        peer,
-        secure: tls.is_some(),
-        reset: Arc::default(),
-    };
     let stream = Breakable {
         stream,
         reset: link.reset.clone(),
     };
-    let serving = async {
-        match tls {
-            Some(tls) => {
-                if let Ok(stream) = tls.accept(stream).await {
-                    requests(portal, stream, link).await;
-                }
+    match tls {
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                requests(site, stream, link).await;
             }
-            None => requests(portal, stream, link).await,
         }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = serving => {}
+        None => requests(site, stream, link).await,
     }
 }
 
@@ -86,11 +128,11 @@ struct Link {
     reset: Arc<AtomicBool>,
 }
 
-async fn requests<S>(portal: Arc<Inner>, stream: S, link: Link)
+async fn requests<S: Site, T>(site: Arc<S>, stream: T, link: Link)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = service_fn(|request| answer(portal.clone(), request, link.clone()));
+    let service = service_fn(|request| answer(site.clone(), request, link.clone()));
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // How a connection ends is the client's affair, or a fault of ours.
     drop(served.await);
@@ -101,17 +143,20 @@ where
 #[error("the connection breaks on purpose")]
 struct Broken;
 
-async fn answer(
-    portal: Arc<Inner>,
+async fn answer<S: Site>(
+    site: Arc<S>,
     request: Request<RequestBody>,
     link: Link,
 ) -> Result<Response<ReplyBody>, Broken> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
-    let Some(incoming) = read(&head, &body, &link) else {
-        return Ok(no_such_page());
+    let asked = Asked {
+        head,
+        body,
+        peer: link.peer,
+        secure: link.secure,
     };
-    let outcome = execute(&portal, incoming).await?;
+    let outcome = site.answer(asked).await;
     match (outcome.reply, outcome.wire) {
         (_, Some(FaultKind::Hang)) => pending::<Result<_, Infallible>>().await.map_err(|_| Broken),
         (Some(reply), Some(FaultKind::Latency(by))) => {
@@ -124,52 +169,6 @@ async fn answer(
             Err(Broken)
         }
     }
-}
-
-async fn execute(portal: &Arc<Inner>, incoming: Incoming) -> Result<Outcome, Broken> {
-    let admitted = {
-        let mut state = portal.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = portal.clock.now();
-        let admitted = state.admit(incoming, now);
-        if admitted.latency == Duration::ZERO {
-            return Ok(state.finish(admitted, now));
-        }
-        admitted
-    };
-    let portal = portal.clone();
-    let running = tokio::spawn(async move {
-        tokio::time::sleep(admitted.latency).await;
-        let mut state = portal.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = portal.clock.now();
-        state.finish(admitted, now)
-    });
-    running.await.map_err(|_| Broken)
-}
-
-/// `/rest/{user}/{code}/{method}`, or `/rest/{method}` without a credential.
-fn read(head: &Parts, body: &[u8], link: &Link) -> Option<Incoming> {
-    let path = head.uri.path().strip_prefix("/rest/")?;
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let (user, code, method) = match (segments.next(), segments.next(), segments.next()) {
-        (Some(user), Some(code), method) => (user, code, method.unwrap_or_default()),
-        (method, None, _) => ("", "", method.unwrap_or_default()),
-        (None, Some(_), _) => return None,
-    };
-    let content_type = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let query = head.uri.query().unwrap_or_default();
-    let (params, encoding) = Params::read(query, content_type.unwrap_or_default(), body);
-    Some(Incoming {
-        peer: link.peer,
-        secure: link.secure,
-        user_id: user.parse().unwrap_or(0),
-        code: code.to_owned(),
-        method: method.strip_suffix(".json").unwrap_or(method).to_owned(),
-        params,
-        encoding,
-    })
 }
 
 fn response(reply: Reply, wire: Option<FaultKind>) -> Response<ReplyBody> {
@@ -186,20 +185,18 @@ fn response(reply: Reply, wire: Option<FaultKind>) -> Response<ReplyBody> {
     })
 }
 
-fn no_such_page() -> Response<ReplyBody> {
-    let body = "<!DOCTYPE html><html><body><h1>404 Not Found</h1></body></html>";
+/// A page of HTML, as a web server shows to browsers.
+pub(crate) fn page(status: u16, title: &str) -> Reply {
+    let body = format!("<!DOCTYPE html><html><body><h1>{title}</h1></body></html>");
     let headers = vec![(
         "content-type".to_owned(),
         "text/html; charset=UTF-8".to_owned(),
     )];
-    response(
-        Reply {
-            status: 404,
-            headers,
-            body: body.into(),
-        },
-        None,
-    )
+    Reply {
+        status,
+        headers,
+        body: body.into(),
+    }
 }
 
 /// A TCP stream that can end with a reset instead of a farewell.

@@ -5,16 +5,20 @@
 //! happened. Both lists are rings: the oldest entries go when the capacity is reached.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::portal::Portal;
+use crate::delivery::Delivery;
+use crate::place::Place;
 
 /// How the parameters of a request travelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// A JSON body.
     Json,
@@ -27,9 +31,10 @@ pub enum Encoding {
 }
 
 /// One request, or one command of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Request {
     /// Portal time of arrival.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
     pub at: UnixTime,
     /// The method as the client wrote it.
     pub method: String,
@@ -64,7 +69,8 @@ impl Request {
 }
 
 /// Something that changed in a portal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Effect {
     /// A bot came to be.
@@ -160,6 +166,15 @@ pub enum Effect {
         /// Its type.
         kind: &'static str,
     },
+    /// An event of a bot in webhook mode was put on its way.
+    EventSent {
+        /// The bot.
+        bot_id: i64,
+        /// Its type.
+        kind: &'static str,
+        /// Where it goes.
+        url: String,
+    },
     /// Events left a bot's log because a client acknowledged them.
     EventsAcknowledged {
         /// The bot.
@@ -199,82 +214,98 @@ pub enum Effect {
     },
 }
 
-/// Read access to a portal's record.
+/// Read access to the record of a portal or of the authorization server.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    portal: Portal,
+    place: Place,
 }
 
 impl Journal {
-    pub(crate) fn of(portal: Portal) -> Self {
-        Self { portal }
+    pub(crate) fn of(place: Place) -> Self {
+        Self { place }
     }
 
     /// All kept requests, oldest first; commands of a batch stand before their batch.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.portal
-            .state()
-            .journal
-            .requests
-            .iter()
-            .map(Entry::read)
-            .collect()
+        self.place
+            .with_journal(|record| record.requests.iter().map(Entry::read).collect())
     }
 
     /// The kept requests and batch commands of one method, whatever case it was written in.
     #[must_use]
     pub fn calls(&self, method: &str) -> Vec<Request> {
-        let state = self.portal.state();
         let of_method = |entry: &&Entry| entry.method.eq_ignore_ascii_case(method);
-        state
-            .journal
-            .requests
-            .iter()
-            .filter(of_method)
-            .map(Entry::read)
-            .collect()
+        self.place.with_journal(|record| {
+            let calls = record.requests.iter().filter(of_method);
+            calls.map(Entry::read).collect()
+        })
     }
 
     /// How many HTTP requests arrived since the last [`clear`](Self::clear), kept or not.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
-        self.portal.state().journal.arrivals
+        self.place.with_journal(|record| record.arrivals)
     }
 
     /// All kept effects, oldest first.
     #[must_use]
     pub fn effects(&self) -> Vec<Effect> {
-        self.portal
-            .state()
-            .journal
-            .effects
-            .iter()
-            .map(|(_, effect)| effect.clone())
-            .collect()
+        let effects = self.timed_effects().into_iter();
+        effects.map(|(_, effect)| effect).collect()
     }
 
     /// All kept effects with their portal time, oldest first.
     #[must_use]
     pub fn timed_effects(&self) -> Vec<(UnixTime, Effect)> {
-        self.portal
-            .state()
-            .journal
-            .effects
-            .iter()
-            .cloned()
-            .collect()
+        self.place
+            .with_journal(|record| record.effects.iter().cloned().collect())
     }
 
-    /// Entries (requests and effects) dropped because the journal was full.
+    /// All kept requests the portal itself sent and is done with, oldest first.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.place
+            .with_journal(|record| record.deliveries.iter().cloned().collect())
+    }
+
+    /// Entries (requests, effects, deliveries) dropped because the journal was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.portal.state().journal.dropped
+        self.place.with_journal(|record| record.dropped)
     }
 
     /// Forgets everything recorded so far.
     pub fn clear(&self) {
-        self.portal.state().journal.clear();
+        self.place.with_journal(Record::clear);
+    }
+}
+
+/// The credential of a recorded request; secrets are cut down to their beginning.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    Webhook { user_id: i64, code_head: String },
+    Token { head: String },
+    Client { client_id: String },
+    OuterCall,
+}
+
+impl Shown {
+    pub(crate) fn head(secret: &str) -> String {
+        secret.chars().take(4).collect()
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { user_id, code_head } => {
+                write!(formatter, "webhook of {user_id} ({code_head}…)")
+            }
+            Self::Token { head } => write!(formatter, "token ({head}…)"),
+            Self::Client { client_id } => write!(formatter, "client {client_id}"),
+            Self::OuterCall => formatter.write_str("that of the batch"),
+        }
     }
 }
 
@@ -285,8 +316,7 @@ pub(crate) struct Entry {
     pub(crate) method: String,
     pub(crate) params: Map<String, Value>,
     pub(crate) encoding: Encoding,
-    pub(crate) user_id: i64,
-    pub(crate) code_head: String,
+    pub(crate) shown: Shown,
     pub(crate) status: u16,
     pub(crate) answer: Bytes,
     pub(crate) batch: Option<u64>,
@@ -301,7 +331,7 @@ impl Entry {
             method: self.method.clone(),
             params: Value::Object(self.params.clone()),
             encoding: self.encoding,
-            credential: format!("webhook of {} ({}…)", self.user_id, self.code_head),
+            credential: self.shown.to_string(),
             status: self.status,
             answer: serde_json::from_slice(&self.answer).unwrap_or(Value::Null),
             batch: self.batch,
@@ -317,6 +347,7 @@ pub(crate) struct Record {
     capacity: usize,
     requests: VecDeque<Entry>,
     effects: VecDeque<(UnixTime, Effect)>,
+    deliveries: VecDeque<Delivery>,
     pub(crate) arrivals: u64,
     dropped: u64,
     batches: u64,
@@ -328,6 +359,7 @@ impl Record {
             capacity,
             requests: VecDeque::new(),
             effects: VecDeque::new(),
+            deliveries: VecDeque::new(),
             arrivals: 0,
             dropped: 0,
             batches: 0,
@@ -340,6 +372,10 @@ impl Record {
 
     pub(crate) fn effect(&mut self, now: Duration, effect: Effect) {
         self.dropped += u64::from(push_capped(&mut self.effects, self.capacity, (now, effect)));
+    }
+
+    pub(crate) fn delivery(&mut self, delivery: Delivery) {
+        self.dropped += u64::from(push_capped(&mut self.deliveries, self.capacity, delivery));
     }
 
     pub(crate) fn next_batch(&mut self) -> u64 {

@@ -22,32 +22,41 @@
 mod batch;
 mod clock;
 mod config;
+mod control;
 mod core;
+mod delivery;
 mod failure;
 mod fault;
 mod http;
 mod journal;
 mod limits;
 mod methods;
+mod oauth;
 mod params;
 mod php;
+mod place;
 mod portal;
 mod quirks;
 mod sim;
 mod state;
 mod tls;
 mod view;
+mod written;
 
 pub use clock::{Clock, UnixTime};
-pub use config::{Config, PortalConfig, UserConfig, WebhookConfig};
+pub use config::{ApplicationConfig, Config, PortalConfig, UserConfig, WebhookConfig};
+pub use control::Control;
+pub use delivery::Delivery;
 pub use fault::{Fault, FaultKind, Faults, When};
 pub use journal::{Effect, Encoding, Journal, Request};
 pub use limits::{Limits, OperatingRule};
-pub use portal::{Portal, Refusal, User};
+pub use oauth::{OAuth, OAuthQuirks, UninstalledIs, WrongClient};
+pub use portal::{Condition, Portal, Refusal, User};
 pub use quirks::{
-    AppInfo, BackgroundNull, BotForm, EmptyMap, EntityShape, ErrorStatus, ForwardShape, IdShape,
-    LastActivity, MissingUuid, NothingIs, Quirks, RateLimitStatus, TokenLengthCheck, WrongCode,
+    AppInfo, BackgroundNull, BotForm, ClosedPortal, EmptyMap, EntityShape, ErrorStatus,
+    FormBoolean, FormNull, ForwardShape, IdShape, LastActivity, MissingUuid, NothingIs, Quirks,
+    RateLimitStatus, RemovedApplication, TokenLengthCheck, UnknownToken, WrongCode,
 };
 pub use sim::{Error, Sim};
 pub use tls::Error as TlsError;
-pub use view::{BotView, Chat, CommandView, Message};
+pub use view::{ApplicationView, BotView, Chat, CommandView, Message, TokenPair};

@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::UnixTime;
 
 /// Limits of a portal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Level of the bucket above which requests are refused; `None` = no rate limit. Default: 50.
     pub threshold: Option<u32>,
@@ -26,9 +28,11 @@ pub struct Limits {
     pub operating: OperatingRule,
     /// Execution time per credential and method in ten minutes, above which calls are refused.
     /// Default: 480 s.
+    #[serde(rename = "operating_limit_ms", with = "crate::written::millis")]
     pub operating_limit: Duration,
     /// Execution time charged for every call beside its simulated latency, without letting
     /// anybody wait. Default: 20 ms.
+    #[serde(rename = "execution_time_ms", with = "crate::written::millis")]
     pub execution_time: Duration,
     /// Whether the outer `batch` itself is charged, with half its time. Default: on.
     pub outer_batch_is_charged: bool,
@@ -37,7 +41,8 @@ pub struct Limits {
 }
 
 /// When a method is blocked for its accumulated execution time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OperatingRule {
     /// Never, and `time` carries no `operating`.
     Off,

@@ -17,9 +17,15 @@ struct Arguments {
     /// Port to listen on; 0 lets the system choose.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Port of the control interface; 0 lets the system choose.
+    #[arg(long, default_value_t = 0)]
+    control_port: u16,
     /// Directory for the certificate clients have to trust.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// File with certificates, PEM, to trust when sending events to https addresses.
+    #[arg(long)]
+    trust: Option<PathBuf>,
     /// Refuse nobody for asking too often.
     #[arg(long)]
     no_limits: bool,
@@ -43,8 +49,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let trusted = arguments.trust.map(std::fs::read_to_string).transpose()?;
     let sim = Sim::start(Config {
         starts_at: now()?,
+        receiver_ca_pem: trusted,
         ..Config::default()
     })
     .await?;
@@ -62,11 +70,17 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let colleague = portal.add_user(UserConfig::named("Anna", "Weber"));
     let chat = portal.add_group_chat("Support", &[1, colleague]);
 
+    let control = sim.open_control(arguments.control_port).await?;
+
     let dir = arguments.dir.unwrap_or_else(std::env::temp_dir);
     let ca_file = dir.join(format!("bitrix24-sim-{}.pem", std::process::id()));
     std::fs::write(&ca_file, sim.ca_pem())?;
     let addresses = serde_json::json!({
         "address": portal.address(),
+        "plain_address": portal.plain_address(),
+        "oauth": sim.oauth().address(),
+        "control": control.address(),
+        "portal": portal.number(),
         "webhook_url": portal.webhook_url(),
         "ca_file": ca_file,
         "user_id": 1,

@@ -7,12 +7,17 @@ mod attach;
 mod basic;
 mod bot;
 mod bot_update;
+mod chat;
+mod chat_people;
 mod command;
 mod common;
 mod event;
+mod handlers;
 mod keyboard;
 mod message;
 mod picture;
+mod reaction;
+mod reading;
 mod send;
 mod user_command;
 
@@ -38,6 +43,16 @@ pub(crate) struct Method {
 type Run = fn(&mut State, &Call<'_>) -> Result<Value, Failure>;
 
 impl Method {
+    /// Whether one of these scopes lets it be called.
+    pub(crate) fn is_open_to(&self, scopes: &[String]) -> bool {
+        let opens = |wanted: &str, scope: &str| {
+            // The scope `user` comes in three sizes; each opens what is served of it here.
+            scope == wanted || (wanted == "user" && matches!(scope, "user_brief" | "user_basic"))
+        };
+        self.scope
+            .is_none_or(|wanted| scopes.iter().any(|scope| opens(wanted, scope)))
+    }
+
     pub(crate) fn is_batch(&self) -> bool {
         self.name == "batch"
     }
@@ -52,6 +67,15 @@ const fn imbot(name: &'static str, run: Run) -> Method {
     }
 }
 
+const fn im(name: &'static str, run: Run) -> Method {
+    Method {
+        name,
+        scope: Some("im"),
+        since: 0,
+        run,
+    }
+}
+
 const fn free(name: &'static str, run: Run) -> Method {
     Method {
         name,
@@ -61,7 +85,7 @@ const fn free(name: &'static str, run: Run) -> Method {
     }
 }
 
-static METHODS: [Method; 22] = [
+static METHODS: [Method; 47] = [
     imbot("imbot.v2.Event.get", event::get),
     imbot("imbot.v2.Command.answer", command::answer),
     imbot("imbot.v2.Chat.Message.send", send::send),
@@ -78,18 +102,43 @@ static METHODS: [Method; 22] = [
     imbot("imbot.v2.Chat.Message.update", message::update),
     imbot("imbot.v2.Chat.Message.delete", message::delete),
     imbot("imbot.v2.Chat.InputAction.notify", message::notify),
+    imbot("imbot.v2.Chat.Message.read", reading::read),
+    imbot("imbot.v2.Chat.Message.get", reading::get),
+    imbot("imbot.v2.Chat.Message.getContext", reading::context),
+    imbot("imbot.v2.Chat.Message.Reaction.add", reaction::add),
+    imbot("imbot.v2.Chat.Message.Reaction.delete", reaction::delete),
+    imbot("imbot.v2.Chat.add", chat::add),
+    imbot("imbot.v2.Chat.get", chat::get),
+    imbot("imbot.v2.Chat.update", chat::update),
+    imbot("imbot.v2.Chat.leave", chat::leave),
+    imbot("imbot.v2.Chat.setOwner", chat::set_owner),
+    imbot("imbot.v2.Chat.Manager.add", chat_people::add_managers),
+    imbot("imbot.v2.Chat.Manager.delete", chat_people::delete_managers),
+    imbot("imbot.v2.Chat.User.add", chat_people::add),
+    imbot("imbot.v2.Chat.User.delete", chat_people::delete),
+    imbot("imbot.v2.Chat.User.list", chat_people::list),
+    imbot("imbot.v2.Chat.TextField.enabled", chat::text_field),
+    im("im.v2.Event.subscribe", event::subscribe),
+    im("im.v2.Event.unsubscribe", event::unsubscribe),
+    im("im.v2.Event.get", event::get_own),
+    im("im.v2.Chat.Bot.sendContext", event::send_context),
+    Method {
+        scope: Some("user"),
+        ..free("user.current", basic::user_current)
+    },
     Method {
         since: 33,
         ..imbot("imbot.v2.Revision.get", basic::revision)
     },
-    Method {
-        scope: Some("im"),
-        ..free("im.message.command", user_command::execute)
-    },
+    im("im.message.command", user_command::execute),
     free("profile", basic::profile),
     free("scope", basic::scope),
     free("app.info", basic::app_info),
     free("server.time", basic::server_time),
+    free("event.bind", handlers::bind),
+    free("event.unbind", handlers::unbind),
+    free("event.get", handlers::get),
+    free("events", handlers::events),
 ];
 
 /// Described by the table, so it cannot stand in it.

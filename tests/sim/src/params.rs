@@ -7,9 +7,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use hyper::header::AUTHORIZATION;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::http::Asked;
 use crate::journal::Encoding;
 use crate::php;
 
@@ -35,6 +37,8 @@ pub(crate) struct Params {
     pub(crate) has_form: bool,
     /// The download switch was among the names.
     pub(crate) asks_for_download: bool,
+    /// The access token among the names.
+    pub(crate) auth: Option<String>,
 }
 
 impl Params {
@@ -78,8 +82,17 @@ impl Params {
         .0
     }
 
+    /// The same, with this access token if the parameters had none.
+    pub(crate) fn with_auth(mut self, token: Option<String>) -> Self {
+        self.auth = self.auth.or(token);
+        self
+    }
+
     fn without_reserved(mut self, encoding: Encoding) -> (Self, Encoding) {
         self.asks_for_download = self.map.contains_key("token");
+        let token = |name| self.map.get(name).and_then(php::text);
+        let auth = token("auth").or_else(|| token("access_token"));
+        self.auth = auth.map(Cow::into_owned);
         for name in RESERVED {
             self.map.remove(name);
         }
@@ -135,6 +148,14 @@ impl<'a> Fields<'a> {
     pub(crate) fn to_value(&self) -> Value {
         Value::Object(self.0.clone().into_owned())
     }
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub(crate) fn bearer(asked: &Asked) -> Option<String> {
+    let (scheme, token) = asked.header(&AUTHORIZATION).split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
 }
 
 fn is_json(content_type: &str) -> bool {

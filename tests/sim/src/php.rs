@@ -6,13 +6,20 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
+
+use crate::quirks::{FormBoolean, FormNull};
+
+/// Variables nested deeper than this are not there, nor are those beyond the largest number.
+const DEEPEST: usize = 64;
+const MOST_VARIABLES: usize = 10_000;
 
 /// Decodes a query string or form body with bracketed names: `a[b][]=1`.
 pub(crate) fn parse_form(text: &str) -> Map<String, Value> {
     let mut root = Map::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    for pair in pairs.take(MOST_VARIABLES) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         insert(&mut root, &decode(name), decode(value));
     }
@@ -37,7 +44,7 @@ fn insert(root: &mut Map<String, Value>, name: &str, value: String) {
     };
     // PHP cannot name a variable with a dot or a space in it.
     let mut key = head.replace(['.', ' '], "_");
-    if key.is_empty() {
+    if key.is_empty() || rest.bytes().filter(|byte| *byte == b'[').count() > DEEPEST {
         return;
     }
     let mut level = root;
@@ -80,10 +87,74 @@ fn with_lists(value: Value) -> Value {
         .collect()
 }
 
+/// What PHP leaves alone when it encodes for an address.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// `text` as PHP's `urlencode` writes it: a space is a plus.
+pub(crate) fn url_encode(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN)
+        .to_string()
+        .replace("%20", "+")
+}
+
+/// How a form is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormStyle {
+    pub(crate) nulls: FormNull,
+    pub(crate) booleans: FormBoolean,
+    pub(crate) encoded_brackets: bool,
+}
+
+/// Names and values as PHP's `http_build_query` writes them: everything is text, and what is
+/// empty is not there.
+pub(crate) fn build_query(pairs: &[(&str, Value)], style: FormStyle) -> String {
+    let mut query = Vec::new();
+    for (name, value) in pairs {
+        build(&mut query, url_encode(name), value, style);
+    }
+    query.join("&")
+}
+
+fn build(query: &mut Vec<String>, name: String, value: &Value, style: FormStyle) {
+    let (open, close) = if style.encoded_brackets {
+        ("%5B", "%5D")
+    } else {
+        ("[", "]")
+    };
+    let inner = |key: &str| format!("{name}{open}{}{close}", url_encode(key));
+    let text = match value {
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                build(query, inner(&index.to_string()), value, style);
+            }
+            return;
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                build(query, inner(key), value, style);
+            }
+            return;
+        }
+        Value::Null if style.nulls == FormNull::Absent => return,
+        Value::Null => String::new(),
+        Value::Bool(truth) => match (style.booleans, truth) {
+            (FormBoolean::Digits | FormBoolean::EmptyIsFalse, true) => "1".to_owned(),
+            (FormBoolean::Digits, false) => "0".to_owned(),
+            (FormBoolean::EmptyIsFalse, false) => String::new(),
+            (FormBoolean::Words, truth) => truth.to_string(),
+            (FormBoolean::Letters, true) => "Y".to_owned(),
+            (FormBoolean::Letters, false) => "N".to_owned(),
+        },
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => url_encode(text),
+    };
+    query.push(format!("{name}={text}"));
+}
+
 /// The order in which the keys of `cmd` appear in a form.
 pub(crate) fn form_order(text: &str, name: &str) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
-    for pair in text.split('&') {
+    for pair in text.split('&').take(MOST_VARIABLES) {
         let decoded = decode(pair.split_once('=').map_or(pair, |(name, _)| name));
         let inner = decoded
             .strip_prefix(name)
@@ -172,6 +243,18 @@ pub(crate) fn embedded(value: &Value) -> String {
     }
 }
 
+/// Whether a value is nested this deep at most.
+pub(crate) fn is_shallow(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(list) => list.iter().all(|value| is_shallow(value, below)),
+        Value::Object(map) => map.values().all(|value| is_shallow(value, below)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
 /// camelCase as UPPER_CASE with underscores: `botId` -> `BOT_ID`.
 pub(crate) fn upper_snake(name: &str) -> String {
     let mut upper = String::with_capacity(name.len() + 4);
@@ -202,6 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn a_form_is_written_as_php_writes_it() {
+        let style = FormStyle {
+            nulls: FormNull::Absent,
+            booleans: FormBoolean::Digits,
+            encoded_brackets: true,
+        };
+        let data = json!({"a": [1, true], "b": null, "c": [], "d": "x y~&", "e": false});
+        let pairs = [("event", json!("E")), ("data", data)];
+        assert_eq!(
+            build_query(&pairs, style),
+            "event=E&data%5Ba%5D%5B0%5D=1&data%5Ba%5D%5B1%5D=1&data%5Bd%5D=x+y%7E%26&data%5Be%5D=0"
+        );
+        let style = FormStyle {
+            nulls: FormNull::Empty,
+            booleans: FormBoolean::EmptyIsFalse,
+            encoded_brackets: false,
+        };
+        let data = json!({"b": null, "c": {}, "e": false});
+        assert_eq!(build_query(&[("d", data)], style), "d[b]=&d[e]=");
+    }
+
+    #[test]
     fn plus_is_a_space_and_a_later_value_wins() {
         let form = parse_form("COMMAND_PARAMS=task+%231&a=1&a=2&my.name=x");
         assert_eq!(
@@ -214,6 +319,19 @@ mod tests {
     fn json_true_and_the_text_true_are_not_the_same() {
         assert!(truth(&json!(true)) && truth(&json!("Y")) && truth(&json!("TRUE")));
         assert!(!truth(&json!("true")) && !truth(&json!("N")) && !truth(&json!(1)));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_not_there() {
+        let deep = |depth: usize| format!("a{}=1", "[x]".repeat(depth));
+        assert_eq!(parse_form(&deep(64)).len(), 1);
+        assert_eq!(parse_form(&deep(65)).len(), 0);
+        assert_eq!(
+            parse_form(&"a[]=1&".repeat(20_000))["a"]
+                .as_array()
+                .map(Vec::len),
+            Some(10_000)
+        );
     }
 
     #[test]

@@ -3,19 +3,28 @@
 //! A [`Portal`] is a handle: clones are the same portal. What people do in it goes through
 //! [`User`]; what a client does goes through HTTPS.
 
+mod apps;
 mod user;
 
+use std::fmt;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
 
 pub use user::User;
 
 use crate::clock::Clock;
 use crate::config::{UserConfig, WebhookConfig};
 use crate::fault::Faults;
+use crate::http::{self, PortalSite};
 use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::place::Place;
 use crate::quirks::Quirks;
+use crate::sim::Error;
 use crate::state::State;
 use crate::view::{BotView, Chat, CommandView, Message};
 
@@ -57,16 +66,58 @@ pub enum Refusal {
     /// The message belongs to somebody else.
     #[error("message {0} was written by somebody else")]
     NotTheAuthor(i64),
+    /// The portal knows no such application.
+    #[error("no application `{0}`")]
+    NoApplication(String),
+    /// The application has no page to open.
+    #[error("application `{0}` has no page")]
+    NoPage(String),
+    /// The application is known and not installed.
+    #[error("application `{0}` is not installed")]
+    NotInstalled(String),
 }
 
 /// What all handles of one portal share.
-#[derive(Debug)]
 pub(crate) struct Inner {
+    pub(crate) number: u32,
     pub(crate) clock: Clock,
     pub(crate) state: Mutex<State>,
-    pub(crate) https_port: u16,
+    /// The port of today; older ones lead to it.
+    pub(crate) https_port: AtomicU16,
+    /// Where requests to the newest listener are sent on to; 0 = it serves them itself.
+    pub(crate) newest: Mutex<Arc<AtomicU16>>,
+    pub(crate) tls: TlsAcceptor,
     pub(crate) http_port: u16,
     pub(crate) stop: tokio_util::sync::CancellationToken,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Inner");
+        shown.field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Whether a portal serves REST at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// It does.
+    #[default]
+    Open,
+    /// It is closed or gone: `PORTAL_DELETED`.
+    Closed,
+    /// Its plan has no REST: `ACCESS_DENIED`, which means something else for methods.
+    NoRest,
+    /// It is blocked by hand: `OVERLOAD_LIMIT`.
+    Overloaded,
+    /// Everything leads to a page about licences on the same host.
+    LicencePage,
+    /// Everything leads to a login page on the same host.
+    LoginPage,
+    /// A page of HTML with status 503.
+    Maintenance,
 }
 
 /// A handle to one portal.
@@ -84,10 +135,23 @@ impl Portal {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its number in the simulation, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.inner.number
+    }
+
     /// `https://127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("https://127.0.0.1:{}", self.inner.https_port)
+        let port = self.inner.https_port.load(Ordering::Relaxed);
+        format!("https://127.0.0.1:{port}")
+    }
+
+    /// The identity that stays when the address changes.
+    #[must_use]
+    pub fn member_id(&self) -> String {
+        self.state().identity.member_id.clone()
     }
 
     /// `http://127.0.0.1:PORT`: the same portal without TLS, where webhooks are refused.
@@ -158,6 +222,11 @@ impl Portal {
         self.state().post_system(chat_id, text, now)
     }
 
+    /// Somebody dismisses a person, or takes them back. False when there is no such user.
+    pub fn set_active(&self, user_id: i64, active: bool) -> bool {
+        self.state().set_active(user_id, active)
+    }
+
     /// Acts as this person.
     #[must_use]
     pub fn user(&self, id: i64) -> User {
@@ -208,21 +277,50 @@ impl Portal {
         self.state().pending_events(bot_id, now)
     }
 
+    /// Keeps back everything the portal sends, until [`release`](Self::release_deliveries).
+    pub fn hold_deliveries(&self) {
+        self.state().outbox.hold();
+    }
+
+    /// Sends what was kept back, the newest first when `reversed`, each this many times (0 = it is
+    /// lost). Later deliveries leave at once again.
+    pub fn release_deliveries(&self, reversed: bool, copies: usize) {
+        self.state().outbox.release(reversed, copies);
+    }
+
+    /// Addresses that hear of bot events, each with the bot for which it was subscribed.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<(i64, String)> {
+        self.state().subscriptions()
+    }
+
     /// The record of requests and effects.
     #[must_use]
     pub fn journal(&self) -> Journal {
-        Journal::of(self.clone())
+        Journal::of(Place::Portal(self.clone()))
     }
 
     /// The faults waiting for requests.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        Faults::of(self.clone())
+        Faults::of(Place::Portal(self.clone()))
     }
 
     /// Changes how the portal behaves where sources disagree.
     pub fn set_quirks(&self, change: impl FnOnce(&mut Quirks)) {
         change(&mut self.state().quirks);
+    }
+
+    /// How the portal behaves where sources disagree.
+    #[must_use]
+    pub fn quirks(&self) -> Quirks {
+        self.state().quirks.clone()
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.state().limits.clone()
     }
 
     /// Replaces the limits. Counters keep their levels.
@@ -234,6 +332,40 @@ impl Portal {
     /// the end of that time. Commands of a batch add up.
     pub fn set_latency(&self, method: Option<&str>, latency: Duration) {
         self.state().set_latency(method, latency);
+    }
+
+    /// Whether the portal serves REST at all.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.state().condition
+    }
+
+    /// Opens or closes the portal, in one of several ways.
+    pub fn set_condition(&self, condition: Condition) {
+        self.state().condition = condition;
+    }
+
+    /// The portal moves to a new address; requests to the old one are answered with 302 and
+    /// where to go. Answers the new address.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn rename(&self) -> Result<String, Error> {
+        let listener = crate::sim::listen(0).await?;
+        let port = crate::sim::port_of(&listener)?;
+        let site = PortalSite::new(self.inner.clone());
+        let moved = site.moved_to.clone();
+        let tls = Some(self.inner.tls.clone());
+        tokio::spawn(http::serve(site, listener, tls, self.inner.stop.clone()));
+        self.state().identity.domain = format!("127.0.0.1:{port}");
+        self.inner.https_port.store(port, Ordering::Relaxed);
+        let mut newest = self
+            .inner
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *newest, moved).store(port, Ordering::Relaxed);
+        Ok(self.address())
     }
 
     /// Ends the listeners and all open connections. Later calls find nobody.

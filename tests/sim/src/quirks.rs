@@ -3,8 +3,10 @@
 //! The default is what the inspected server code does; [`Quirks::documented`] follows the pages
 //! instead. A client has to live with every combination.
 
+use serde::{Deserialize, Serialize};
+
 /// One choice per contradiction (C10, C25).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Quirks {
     /// Ids in answers and events.
     pub ids: IdShape,
@@ -20,6 +22,12 @@ pub struct Quirks {
     pub auth_errors_are_401: bool,
     /// What a wrong webhook code is called.
     pub wrong_code: WrongCode,
+    /// What an access token that nobody issued is called.
+    pub unknown_token: UnknownToken,
+    /// What a token of a removed application is called.
+    pub removed_application: RemovedApplication,
+    /// HTTP status of `PORTAL_DELETED`.
+    pub closed_portal: ClosedPortal,
     /// Errors of methods come with HTTP 200.
     pub errors_with_200: bool,
     /// Errors of methods carry a number in place of their name.
@@ -70,12 +78,71 @@ pub struct Quirks {
     pub template_id_is_a_key: bool,
     /// Slashes in JSON strings are escaped, as PHP does.
     pub escaped_slashes: bool,
+    /// Null in the form of a webhook event.
+    pub form_nulls: FormNull,
+    /// Truth in the form of a webhook event.
+    pub form_booleans: FormBoolean,
+    /// Brackets in the names of a form are percent-encoded.
+    pub encoded_brackets: bool,
+    /// Webhook events come as JSON, as some samples expect; as a form when off.
+    pub webhook_bodies_are_json: bool,
+    /// Webhook events carry `event_handler_id`.
+    pub event_handler_id: bool,
+    /// What is posted with an access token carries its `expires` and `user_id`, and also a
+    /// callback that nothing was bound for carries `event_handler_id`, as an official SDK relies
+    /// on; samples of the documentation have none of them.
+    pub posts_are_complete: bool,
+    /// `data[bot][auth]` has a refresh token, as in one sample.
+    pub bot_auth_can_refresh: bool,
+    /// An event of a bot goes to the addresses of all bots of its owner; to its own when off.
+    pub shared_subscriptions: bool,
+    /// Old subscriptions of a bot stay while its owner has other bots.
+    pub skipped_cleanup: bool,
+    /// Every webhook event comes twice.
+    pub deliveries_come_twice: bool,
+    /// Callbacks other than install and update need `event.bind`; otherwise they come to the
+    /// application's handler as well.
+    pub callbacks_need_binding: bool,
+    /// Unsubscribing from a person's events deletes them at once; they wait for a day when off.
+    pub unsubscribe_deletes: bool,
+    /// Setting a reaction again is `REACTION_ALREADY_SET`; it is just set when off.
+    pub repeated_reaction_is_refused: bool,
+    /// Changing somebody else's message is `MESSAGE_ACCESS_DENIED`; `ACCESS_DENIED` when off.
+    pub foreign_message_has_own_code: bool,
+    /// Deleting a message without the right to answers true and does nothing.
+    pub powerless_delete_is_true: bool,
+    /// A webhook address needs a host with a dot.
+    pub callback_needs_dot: bool,
+    /// A wrong webhook address in `Bot.update` is noticed before anything is saved; after
+    /// everything else when off.
+    pub callback_is_checked_first: bool,
+    /// A switch to webhook mode needs an address; without one nothing is delivered when off.
+    pub webhook_mode_needs_address: bool,
+    /// A switch to webhook mode deletes pending events.
+    pub mode_switch_drops_events: bool,
+    /// `hasMore` is exact; it only says that the page is full when off.
+    pub has_more_is_exact: bool,
+    /// Equal commands of one message, and those after the tenth, are heard too.
+    pub repeated_commands_are_heard: bool,
+    /// A message in which a command matched is told to nobody as a message.
+    pub commands_hide_messages: bool,
+    /// `Message.update` sets the bot of a keyboard; the keyboard has to name it when off.
+    pub update_forces_keyboard_bot: bool,
+    /// Two owners may use the same code; a code belongs to the whole portal when off.
+    pub codes_are_per_owner: bool,
+    /// `Bot.register` prefers a top-level token to the documented place; ignores it when off.
+    pub top_level_token_wins: bool,
+    /// A late `Command.answer` posts nothing; it is posted like any other when off.
+    pub late_answers_are_dropped: bool,
+    /// A key in use is `SENDING_FAILED`; `MESSAGE_DUPLICATED_BY_UUID` when off.
+    pub unfinished_key_is_sending_failed: bool,
     /// Largest gap between two event ids.
     pub event_id_gap: u64,
 }
 
 /// How ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IdShape {
     /// As JSON numbers.
     Numbers,
@@ -84,7 +151,8 @@ pub enum IdShape {
 }
 
 /// How an empty map is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EmptyMap {
     /// `[]`, as PHP does.
     List,
@@ -95,7 +163,8 @@ pub enum EmptyMap {
 }
 
 /// HTTP status of errors of bot methods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorStatus {
     /// 400.
     BadRequest,
@@ -104,7 +173,8 @@ pub enum ErrorStatus {
 }
 
 /// What a wrong webhook code is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WrongCode {
     /// `INVALID_CREDENTIALS`.
     InvalidCredentials,
@@ -112,8 +182,43 @@ pub enum WrongCode {
     NoAuthFound,
 }
 
+/// What an access token that nobody issued is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownToken {
+    /// `NO_AUTH_FOUND`.
+    NoAuthFound,
+    /// `invalid_token`.
+    InvalidToken,
+}
+
+/// What a token of a removed application is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedApplication {
+    /// `APPLICATION_NOT_FOUND`.
+    ApplicationNotFound,
+    /// `ERROR_OAUTH`.
+    ErrorOauth,
+    /// `NOT_INSTALLED`.
+    NotInstalled,
+}
+
+/// HTTP status of `PORTAL_DELETED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosedPortal {
+    /// 500, the pages.
+    ServerError,
+    /// 403, server code.
+    Forbidden,
+    /// 410, as an official SDK expects.
+    Gone,
+}
+
 /// HTTP status of `QUERY_LIMIT_EXCEEDED`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RateLimitStatus {
     /// 503, the limits page.
     ServiceUnavailable,
@@ -124,7 +229,8 @@ pub enum RateLimitStatus {
 }
 
 /// What `app.info` says to a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AppInfo {
     /// `{SCOPE, LICENSE}`.
     ScopeAndLicense,
@@ -133,16 +239,20 @@ pub enum AppInfo {
 }
 
 /// When `Bot.register` looks at the length of the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenLengthCheck {
     /// First of all.
     First,
     /// Only when a bot is about to be created.
     OnCreation,
+    /// Not at all, as before August 2026: such tokens keep working.
+    Never,
 }
 
 /// `uuid` of a message sent without a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MissingUuid {
     /// `null`.
     Null,
@@ -151,7 +261,8 @@ pub enum MissingUuid {
 }
 
 /// The forward mark of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ForwardShape {
     /// `{id: "chat12/345", userId, chatTitle, chatType}`.
     Coded,
@@ -160,7 +271,8 @@ pub enum ForwardShape {
 }
 
 /// How much of an entity an event carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EntityShape {
     /// All fields.
     Full,
@@ -173,7 +285,8 @@ pub enum EntityShape {
 }
 
 /// The form of a bot shown to one who does not own it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BotForm {
     /// All fields that are not for the owner alone.
     Brief,
@@ -182,7 +295,8 @@ pub enum BotForm {
 }
 
 /// JSON null as `backgroundId` in `Bot.update`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BackgroundNull {
     /// Leaves the value alone.
     Ignored,
@@ -191,7 +305,8 @@ pub enum BackgroundNull {
 }
 
 /// How a missing parent is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NothingIs {
     /// `0`.
     Zero,
@@ -200,12 +315,37 @@ pub enum NothingIs {
 }
 
 /// `lastActivityDate` of a user in an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LastActivity {
     /// `false`.
     False,
     /// A date.
     Date,
+}
+
+/// Null in the form of a webhook event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormNull {
+    /// Left out, like empty lists.
+    Absent,
+    /// An empty text.
+    Empty,
+}
+
+/// Truth in the form of a webhook event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormBoolean {
+    /// `1` and `0`.
+    Digits,
+    /// `1` and an empty text.
+    EmptyIsFalse,
+    /// `true` and `false`.
+    Words,
+    /// `Y` and `N`.
+    Letters,
 }
 
 impl Default for Quirks {
@@ -218,6 +358,9 @@ impl Default for Quirks {
             method_error_status: ErrorStatus::BadRequest,
             auth_errors_are_401: true,
             wrong_code: WrongCode::InvalidCredentials,
+            unknown_token: UnknownToken::NoAuthFound,
+            removed_application: RemovedApplication::ApplicationNotFound,
+            closed_portal: ClosedPortal::Forbidden,
             errors_with_200: false,
             numeric_error_codes: false,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,
@@ -243,6 +386,33 @@ impl Default for Quirks {
             absent_message_is_denied: false,
             template_id_is_a_key: true,
             escaped_slashes: true,
+            form_nulls: FormNull::Absent,
+            form_booleans: FormBoolean::Digits,
+            encoded_brackets: true,
+            webhook_bodies_are_json: false,
+            event_handler_id: true,
+            posts_are_complete: false,
+            bot_auth_can_refresh: false,
+            shared_subscriptions: true,
+            skipped_cleanup: true,
+            deliveries_come_twice: false,
+            callbacks_need_binding: true,
+            unsubscribe_deletes: true,
+            repeated_reaction_is_refused: false,
+            foreign_message_has_own_code: true,
+            powerless_delete_is_true: false,
+            callback_needs_dot: true,
+            callback_is_checked_first: false,
+            webhook_mode_needs_address: false,
+            mode_switch_drops_events: true,
+            has_more_is_exact: false,
+            repeated_commands_are_heard: false,
+            commands_hide_messages: true,
+            update_forces_keyboard_bot: false,
+            codes_are_per_owner: false,
+            top_level_token_wins: true,
+            late_answers_are_dropped: true,
+            unfinished_key_is_sending_failed: false,
             event_id_gap: 3,
         }
     }
@@ -257,6 +427,7 @@ impl Quirks {
             answer_is_object: true,
             auth_errors_are_401: false,
             wrong_code: WrongCode::NoAuthFound,
+            closed_portal: ClosedPortal::ServerError,
             rename_is_stored: true,
             partial_properties_reset: false,
             app_info: AppInfo::Denied,
@@ -271,6 +442,12 @@ impl Quirks {
             absent_message_is_denied: true,
             template_id_is_a_key: false,
             escaped_slashes: false,
+            form_nulls: FormNull::Empty,
+            unsubscribe_deletes: false,
+            repeated_reaction_is_refused: true,
+            foreign_message_has_own_code: false,
+            codes_are_per_owner: true,
+            top_level_token_wins: false,
             ..Self::default()
         }
     }

@@ -1,18 +1,27 @@
 //! The simulation: one certificate authority, one clock, any number of portals.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, PortalConfig};
-use crate::http;
+use crate::control::Control;
+use crate::delivery;
+use crate::http::{self, PortalSite};
+use crate::oauth::{OAuth, OAuthSite, Portals};
 use crate::portal::{Inner, Portal};
-use crate::state::State;
+use crate::state::{Identity, State};
 use crate::tls::{self, Authority};
+
+/// Where the made up identities of portals begin.
+const MEMBER: u128 = 0xda45_a03b_265e_dd87_87f8_a258_d793_cc00;
 
 /// Why a simulation or a portal could not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +52,17 @@ struct Shared {
     config: Config,
     clock: Clock,
     authority: Authority,
-    portals: Mutex<Vec<Portal>>,
+    oauth: OAuth,
+    portals: Portals,
+    stop: CancellationToken,
+    next_number: AtomicU32,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for portal in self
-            .portals
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-        {
+        self.stop.cancel();
+        let portals = self.portals.lock();
+        for portal in portals.unwrap_or_else(PoisonError::into_inner).values() {
             portal.stop();
         }
     }
@@ -64,13 +74,28 @@ impl Sim {
     /// # Errors
     /// When certificates cannot be made.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let authority = Authority::create().map_err(Error::Certificates)?;
+        let authority =
+            Authority::create(config.receiver_ca_pem.as_deref()).map_err(Error::Certificates)?;
         let clock = Clock::starting_at(config.starts_at);
+        let listener = listen(config.oauth_port).await?;
+        let oauth = OAuth::new(port_of(&listener)?, config.journal_capacity);
+        let portals = Portals::default();
+        let stop = CancellationToken::new();
+        let site = Arc::new(OAuthSite {
+            oauth: oauth.clone(),
+            portals: portals.clone(),
+            clock: clock.clone(),
+        });
+        let acceptor = Some(authority.acceptor());
+        tokio::spawn(http::serve(site, listener, acceptor, stop.clone()));
         let shared = Shared {
             config,
             clock,
             authority,
-            portals: Mutex::default(),
+            oauth,
+            portals,
+            stop,
+            next_number: AtomicU32::new(1),
         };
         Ok(Self {
             inner: Arc::new(shared),
@@ -89,6 +114,12 @@ impl Sim {
         &self.inner.clock
     }
 
+    /// The authorization server of all portals.
+    #[must_use]
+    pub fn oauth(&self) -> &OAuth {
+        &self.inner.oauth
+    }
+
     /// Adds a portal that listens on loopback, with TLS on its main port and without on another.
     ///
     /// # Errors
@@ -96,34 +127,93 @@ impl Sim {
     pub async fn add_portal(&self, config: PortalConfig) -> Result<Portal, Error> {
         let secure = listen(config.port).await?;
         let plain = listen(0).await?;
+        let number = self.inner.next_number.fetch_add(1, Ordering::Relaxed);
+        let https_port = port_of(&secure)?;
+        let oauth_port = self.inner.oauth.port;
+        let oauth_domain = self.inner.config.oauth_domain.clone();
+        let member_id = config.member_id.clone();
+        let domain = config.domain.clone();
+        let identity = Identity {
+            number,
+            member_id: member_id.unwrap_or_else(|| format!("{:032x}", MEMBER + u128::from(number))),
+            domain: domain.unwrap_or_else(|| format!("127.0.0.1:{https_port}")),
+            oauth_domain: oauth_domain.unwrap_or_else(|| format!("127.0.0.1:{oauth_port}")),
+            oauth_address: self.inner.oauth.address(),
+        };
+        let capacity = self.inner.config.journal_capacity;
+        let (outbox, outgoing) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
+            number,
             clock: self.inner.clock.clone(),
-            https_port: port_of(&secure)?,
+            https_port: AtomicU16::new(https_port),
+            newest: Mutex::default(),
+            tls: self.inner.authority.acceptor(),
             http_port: port_of(&plain)?,
-            state: Mutex::new(State::new(config, self.inner.config.journal_capacity)),
+            state: Mutex::new(State::new(config, identity, outbox, capacity)),
             stop: CancellationToken::new(),
         });
-        let acceptor = self.inner.authority.acceptor();
-        tokio::spawn(http::serve(inner.clone(), secure, Some(acceptor)));
-        tokio::spawn(http::serve(inner.clone(), plain, None));
+        let acceptor = inner.tls.clone();
+        let site = PortalSite::new(inner.clone());
+        *inner.newest.lock().unwrap_or_else(PoisonError::into_inner) = site.moved_to.clone();
+        let plain_site = PortalSite::new(inner.clone());
+        let stop = inner.stop.clone();
+        let connector = self.inner.authority.connector();
+        tokio::spawn(delivery::run(inner.clone(), outgoing, connector));
+        tokio::spawn(http::serve(site, secure, Some(acceptor), stop.clone()));
+        tokio::spawn(http::serve(plain_site, plain, None, stop));
         let portal = Portal { inner };
+        self.portals_mut().insert(number, portal.clone());
+        Ok(portal)
+    }
+
+    fn portals_mut(&self) -> MutexGuard<'_, BTreeMap<u32, Portal>> {
         self.inner
             .portals
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(portal.clone());
-        Ok(portal)
+    }
+
+    /// The portals that were added and not removed, by number.
+    #[must_use]
+    pub fn portals(&self) -> Vec<Portal> {
+        self.portals_mut().values().cloned().collect()
+    }
+
+    /// The portal of this number.
+    #[must_use]
+    pub fn portal(&self, number: u32) -> Option<Portal> {
+        self.portals_mut().get(&number).cloned()
+    }
+
+    /// Stops a portal and forgets it. False when there is none of this number.
+    pub fn remove_portal(&self, number: u32) -> bool {
+        let removed = self.portals_mut().remove(&number);
+        if let Some(portal) = &removed {
+            portal.stop();
+        }
+        removed.is_some()
+    }
+
+    /// Opens the control interface: plain HTTP on a port of loopback, 0 = any. It ends with the
+    /// handle.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn open_control(&self, port: u16) -> Result<Control, Error> {
+        let listener = listen(port).await?;
+        let port = port_of(&listener)?;
+        Ok(Control::serve(self.clone(), listener, port))
     }
 }
 
-async fn listen(port: u16) -> Result<TcpListener, Error> {
+pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address)
         .await
         .map_err(|cause| Error::Listen { address, cause })
 }
 
-fn port_of(listener: &TcpListener) -> Result<u16, Error> {
+pub(crate) fn port_of(listener: &TcpListener) -> Result<u16, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let bound = listener
         .local_addr()

@@ -4,39 +4,55 @@
 //! times give the same portal. Ids of different kinds start in different ranges, so that a client
 //! which mixes them up does not get away with it.
 
+mod apps;
+mod callbacks;
 mod chats;
 mod commands;
 mod dispatch;
 mod entities;
 mod events;
+mod grants;
+mod identity;
 mod inspect;
 mod messages;
+mod outbox;
 mod people;
+mod reading;
+mod subscribers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
+pub(crate) use apps::{Application, Apps, Decision, Held, Stage};
 pub(crate) use chats::{Chat, DialogId};
 pub(crate) use commands::Command;
 pub(crate) use events::Log;
+pub(crate) use identity::Identity;
 pub(crate) use messages::{Forward, Message, Post, stored_text};
-pub(crate) use people::{Bot, Credential, EventMode, User};
+pub(crate) use outbox::{Handler, Outbox};
+pub(crate) use people::{Bot, Credential, EventMode, Owner, User};
 
 use crate::clock::UnixTime;
 use crate::config::PortalConfig;
+use crate::delivery::Outgoing;
 use crate::fault;
 use crate::journal::{Effect, Record};
 use crate::limits::{Bucket, Limits, Operating};
+use crate::portal::Condition;
 use crate::quirks::{EmptyMap, Quirks};
 
 /// The portal.
 #[derive(Debug)]
 pub(crate) struct State {
+    pub(crate) identity: Identity,
+    pub(crate) condition: Condition,
     pub(crate) language: String,
+    pub(crate) license: String,
     pub(crate) utc_offset_minutes: i32,
     pub(crate) revision: [u32; 4],
     pub(crate) quirks: Quirks,
@@ -61,6 +77,12 @@ pub(crate) struct State {
     pub(crate) unfinished_keys: HashMap<String, UnixTime>,
     pub(crate) buckets: HashMap<IpAddr, Bucket>,
     pub(crate) operating: HashMap<(u32, &'static str), Operating>,
+    /// The last message read: (account, chat).
+    pub(crate) read_marks: HashMap<(i64, i64), i64>,
+    /// People who subscribed to their events.
+    pub(crate) subscribed: BTreeSet<i64>,
+    pub(crate) apps: Apps,
+    pub(crate) outbox: Outbox,
     latencies: HashMap<String, Duration>,
     latency: Duration,
     ids: Ids,
@@ -75,13 +97,22 @@ struct Ids {
     command: i64,
     event: u64,
     credential: u32,
+    handler: i64,
     gap_seed: u64,
 }
 
 impl State {
-    pub(crate) fn new(config: PortalConfig, journal_capacity: usize) -> Self {
+    pub(crate) fn new(
+        config: PortalConfig,
+        identity: Identity,
+        outbox: mpsc::UnboundedSender<Outgoing>,
+        journal_capacity: usize,
+    ) -> Self {
         let mut state = Self {
+            identity,
+            condition: Condition::Open,
             language: config.language,
+            license: config.license,
             utc_offset_minutes: config.utc_offset_minutes,
             revision: config.revision,
             quirks: config.quirks,
@@ -102,6 +133,10 @@ impl State {
             unfinished_keys: HashMap::new(),
             buckets: HashMap::new(),
             operating: HashMap::new(),
+            read_marks: HashMap::new(),
+            subscribed: BTreeSet::new(),
+            apps: Apps::default(),
+            outbox: Outbox::new(outbox),
             latencies: HashMap::new(),
             latency: Duration::ZERO,
             ids: Ids {
@@ -111,10 +146,12 @@ impl State {
                 command: 301,
                 event: 900_001,
                 credential: 1,
+                handler: 11,
                 gap_seed: 1,
             },
         };
         let owner = state.add_user(config.owner);
+        state.apps.signed_in = owner;
         state.add_webhook(crate::WebhookConfig {
             user_id: owner,
             scopes: config.scopes,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::TlsAcceptor;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +18,16 @@ pub enum Error {
     /// TLS does not accept what was made.
     #[error("could not use the certificate")]
     Use(#[from] rustls::Error),
+    /// What was to be trusted is no certificate.
+    #[error("could not read the certificates to trust")]
+    Trust(#[from] pem::Error),
 }
 
 /// The authority and a server configuration it vouches for.
 pub(crate) struct Authority {
     ca_pem: String,
     server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -32,7 +37,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    pub(crate) fn create() -> Result<Self, Error> {
+    /// A new authority. As a client the portal also trusts the certificates in `trusted`, PEM.
+    pub(crate) fn create(trusted: Option<&str>) -> Result<Self, Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
@@ -59,7 +65,19 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
+
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.der().clone())?;
+        for certificate in CertificateDer::pem_slice_iter(trusted.unwrap_or_default().as_bytes()) {
+            roots.add(certificate?)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         Ok(Self {
+            client: Arc::new(client),
             ca_pem: ca.pem(),
             server: Arc::new(server),
         })
@@ -67,6 +85,11 @@ impl Authority {
 
     pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// For what the portal sends itself.
+    pub(crate) fn connector(&self) -> TlsConnector {
+        TlsConnector::from(self.client.clone())
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

@@ -1,5 +1,6 @@
 //! What a test may look at: copies of a portal's objects, taken at one moment.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::UnixTime;
@@ -19,8 +20,41 @@ impl Chat {
     }
 }
 
+/// An access token and what renews it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenPair {
+    /// Good for an hour.
+    pub access_token: String,
+    /// Good for 180 days, and once.
+    pub refresh_token: String,
+    /// For whom it acts.
+    pub user_id: i64,
+    /// When the access token ends.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
+    pub expires: UnixTime,
+}
+
+/// An application as the portal knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplicationView {
+    /// Its public name.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// What proves callbacks to be genuine.
+    pub application_token: String,
+    /// Whether it is installed completely.
+    pub installed: bool,
+    /// Whether it is paid for.
+    pub paid: bool,
+    /// Its version.
+    pub version: u32,
+    /// Methods for which an administrator has been asked: (person, method in lower case).
+    pub waiting_for: Vec<(i64, String)>,
+}
+
 /// A message as it stands in its chat.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// Its id.
     pub id: i64,
@@ -29,6 +63,7 @@ pub struct Message {
     /// Who wrote it; 0 = system.
     pub author_id: i64,
     /// When it was written.
+    #[serde(serialize_with = "crate::written::seconds::serialize")]
     pub date: UnixTime,
     /// Its text, already trimmed and cut.
     pub text: String,
@@ -56,7 +91,7 @@ pub struct Message {
 }
 
 /// A bot as the portal knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BotView {
     /// Its user id.
     pub id: i64,
@@ -76,8 +111,10 @@ pub struct BotView {
     pub color: String,
     /// Address of its picture, or empty.
     pub avatar: String,
-    /// The token that owns it; `None` for bots that came with the portal.
+    /// The token that owns it, if a webhook registered it.
     pub token: Option<String>,
+    /// The application that owns it, if one registered it.
+    pub client_id: Option<String>,
     /// `fetch` or `webhook`.
     pub event_mode: String,
     /// Where its events are sent in webhook mode.
@@ -93,7 +130,7 @@ pub struct BotView {
 }
 
 /// A command as the portal knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandView {
     /// Its id.
     pub id: i64,

@@ -65,11 +65,7 @@ impl State {
         } else {
             body
         };
-        Reply {
-            status,
-            headers: json_headers(),
-            body: body.into(),
-        }
+        Reply::json(status, body)
     }
 
     /// Ids as the portal writes them.
@@ -81,11 +77,15 @@ impl State {
     }
 }
 
-fn json_headers() -> Vec<(String, String)> {
-    vec![(
-        "content-type".into(),
-        "application/json; charset=utf-8".into(),
-    )]
+impl Reply {
+    pub(crate) fn json(status: u16, body: String) -> Self {
+        let media = "application/json; charset=utf-8";
+        Self {
+            status,
+            headers: vec![("content-type".into(), media.into())],
+            body: body.into(),
+        }
+    }
 }
 
 /// Seconds since 1970 with microseconds.

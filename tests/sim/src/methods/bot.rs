@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::common::{bot_and_users, bot_not_found, done, no_token, owned_bot, token};
+use super::common::{bot_and_users, bot_not_found, done, owned_bot, owner, owner_with};
 use crate::core::Call;
 use crate::failure::Failure;
 use crate::params::Fields;
 use crate::quirks::TokenLengthCheck;
-use crate::state::{Bot, EventMode, State, User};
+use crate::state::{Bot, EventMode, Owner, State, User};
 
 /// Longest token, in characters.
 const TOKEN_LIMIT: usize = 40;
@@ -17,14 +17,17 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     let params = call.params.fields();
     let fields = params.inner("fields");
     // A token at the top level is preferred to the documented place.
-    let token = params.text("botToken").filter(|token| !token.is_empty());
+    let outer = params.text("botToken");
+    let token = outer.filter(|token| !token.is_empty() && state.quirks.top_level_token_wins);
     let token = token.or_else(|| fields.as_ref().and_then(|fields| fields.text("botToken")));
-    let token = token
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| no_token(state))?;
+    let owner = owner_with(state, call, token.as_deref())?;
+    let token_fits = || match &owner {
+        Owner::Token(token) => check_token_length(token),
+        Owner::Application(_) | Owner::Portal => Ok(()),
+    };
     let fields = fields.as_ref().ok_or_else(|| Failure::missing("fields"))?;
     if state.quirks.token_length == TokenLengthCheck::First {
-        check_token_length(&token)?;
+        token_fits()?;
     }
 
     let code = fields.text("code").filter(|code| !code.is_empty());
@@ -44,8 +47,11 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         ));
     }
 
-    if let Some(bot) = state.bots.values().find(|bot| bot.code == *code) {
-        if bot.is_owned_by(&token) {
+    let per_owner = state.quirks.codes_are_per_owner;
+    let mut known = state.bots.values();
+    let known = known.find(|bot| bot.code == *code && (!per_owner || bot.is_owned_by(&owner)));
+    if let Some(bot) = known {
+        if bot.is_owned_by(&owner) {
             return Ok(bot_and_users(state, bot, true));
         }
         return Err(Failure::method(
@@ -59,16 +65,16 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         return Err(Failure::method("BOT_INVALID_TYPE", "Invalid bot type"));
     }
     if event_mode == EventMode::Webhook {
-        check_callback(&webhook_url)?;
+        check_callback(&webhook_url, state.quirks.callback_needs_dot)?;
     }
     let avatar = avatar(&properties, &code)?;
     if state.quirks.token_length == TokenLengthCheck::OnCreation {
-        check_token_length(&token)?;
+        token_fits()?;
     }
     let owned = state
         .bots
         .values()
-        .filter(|bot| bot.is_owned_by(&token))
+        .filter(|bot| bot.is_owned_by(&owner))
         .count();
     if state
         .limits
@@ -92,7 +98,7 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
         id: 0,
         code: code.clone().into_owned(),
         kind: kind.clone().into_owned(),
-        token: Some(token.clone().into_owned()),
+        owner: owner.clone(),
         event_mode,
         webhook_url: webhook_url.clone().into_owned(),
         hidden: fields.truth("isHidden").unwrap_or(false),
@@ -104,13 +110,14 @@ pub(super) fn register(state: &mut State, call: &Call<'_>) -> Result<Value, Fail
     };
     let code = bot.code.clone();
     let bot_id = state.insert_bot(account, bot);
+    state.subscribe_bot(bot_id);
     state.record(call.now, crate::Effect::BotRegistered { bot_id, code });
     let bot = state.bots.get(&bot_id).ok_or_else(bot_not_found)?;
     Ok(bot_and_users(state, bot, true))
 }
 
 pub(super) fn get(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
-    let token = token(state, call)?;
+    let owner = owner(state, call)?;
     let params = call.params.fields();
     let bot = if let Some(bot_id) = params.int("botId").filter(|id| *id != 0) {
         state.bots.get(&bot_id)
@@ -123,11 +130,11 @@ pub(super) fn get(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> 
         ));
     };
     let bot = bot.ok_or_else(bot_not_found)?;
-    Ok(bot_and_users(state, bot, bot.is_owned_by(&token)))
+    Ok(bot_and_users(state, bot, bot.is_owned_by(&owner)))
 }
 
 pub(super) fn list(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
-    let token = token(state, call)?;
+    let owner = owner(state, call)?;
     let params = call.params.fields();
     let filter = params.inner("filter");
     let kind = filter.as_ref().and_then(|filter| filter.text("type"));
@@ -136,7 +143,7 @@ pub(super) fn list(state: &mut State, call: &Call<'_>) -> Result<Value, Failure>
     let limit = usize::try_from(params.int("limit").unwrap_or(50)).unwrap_or(0);
     let offset = usize::try_from(params.int("offset").unwrap_or(0)).unwrap_or(0);
     let matches =
-        |bot: &&Bot| bot.is_owned_by(&token) && known.as_ref().is_none_or(|kind| bot.kind == *kind);
+        |bot: &&Bot| bot.is_owned_by(&owner) && known.as_ref().is_none_or(|kind| bot.kind == *kind);
     let page = state.bots.values().filter(matches).skip(offset).take(limit);
     let page: Vec<&Bot> = page.collect();
     let accounts = page.iter().filter_map(|bot| state.users.get(&bot.id));
@@ -178,7 +185,7 @@ pub(super) fn event_mode(fields: &Fields<'_>) -> Result<Option<EventMode>, Failu
 }
 
 /// A callback needs http or https and a host with a dot.
-pub(super) fn check_callback(url: &str) -> Result<(), Failure> {
+pub(super) fn check_callback(url: &str, needs_dot: bool) -> Result<(), Failure> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
@@ -187,7 +194,8 @@ pub(super) fn check_callback(url: &str) -> Result<(), Failure> {
         .unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or(authority);
     let host = host.split(':').next().unwrap_or(host);
-    if host.trim_matches('.').contains('.') {
+    let host = host.trim_matches('.');
+    if host.contains('.') || (!needs_dot && !host.is_empty()) {
         return Ok(());
     }
     Err(Failure::method(
@@ -286,8 +294,8 @@ mod tests {
 
     #[test]
     fn a_callback_needs_a_scheme_and_a_host_with_a_dot() {
-        assert!(check_callback("https://bots.example.com/hook?x=1").is_ok());
-        assert!(check_callback("http://a.example:8080").is_ok());
+        assert!(check_callback("https://bots.example.com/hook?x=1", true).is_ok());
+        assert!(check_callback("http://a.example:8080", true).is_ok());
         for wrong in [
             "ftp://a.b",
             "https://localhost/x",
@@ -295,7 +303,7 @@ mod tests {
             "a.example.com",
             "",
         ] {
-            assert!(check_callback(wrong).is_err(), "{wrong}");
+            assert!(check_callback(wrong, true).is_err(), "{wrong}");
         }
     }
 }

@@ -16,12 +16,13 @@ use crate::failure::Failure;
 use crate::journal::Effect;
 use crate::params::Fields;
 use crate::quirks::BackgroundNull;
-use crate::state::{EventMode, State};
+use crate::state::{EventMode, Owner, State};
 
 pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> {
     let bot_id = owned_bot(state, call)?;
     let params = call.params.fields();
     let fields = inner(&params)?;
+    check_early(state, bot_id, &fields)?;
     rotate(state, bot_id, &fields, call.now)?;
     let mode = event_mode(&fields)?;
     if let Some(properties) = fields.inner("properties") {
@@ -31,6 +32,26 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     state.record(call.now, Effect::BotUpdated { bot_id });
     let bot = state.bots.get(&bot_id).ok_or_else(bot_not_found)?;
     Ok(bot_and_users(state, bot, true))
+}
+
+/// What an orderly server would check before it saves anything.
+fn check_early(state: &State, bot_id: i64, fields: &Fields<'_>) -> Result<(), Failure> {
+    let before = state.bots.get(&bot_id).map(|bot| bot.event_mode);
+    let after = event_mode(fields)?.or(before);
+    if after != Some(EventMode::Webhook) {
+        return Ok(());
+    }
+    let url = fields.text("webhookUrl").filter(|url| !url.is_empty());
+    match url {
+        Some(url) if state.quirks.callback_is_checked_first => {
+            check_callback(&url, state.quirks.callback_needs_dot)
+        }
+        None if before != after && state.quirks.webhook_mode_needs_address => {
+            let description = "Webhook URL is required";
+            Err(Failure::method("BOT_WEBHOOK_URL_REQUIRED", description))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn rotate(
@@ -46,18 +67,23 @@ fn rotate(
         return Ok(());
     }
     check_token_length(token)?;
+    let new = Owner::Token(token.to_owned());
     let used = state
         .bots
         .values()
-        .any(|bot| bot.id != bot_id && bot.is_owned_by(token));
-    let Some(bot) = state.bots.get_mut(&bot_id).filter(|_| !used) else {
+        .any(|bot| bot.id != bot_id && bot.is_owned_by(&new));
+    let bot = state.bots.get_mut(&bot_id).filter(|_| !used);
+    // What belongs to an application has no token to replace.
+    let bot = bot.filter(|bot| matches!(bot.owner, Owner::Token(_)));
+    let Some(bot) = bot else {
         return Err(Failure::method(
             "BOT_TOKEN_ROTATION_FAILED",
             "Bot token rotation failed",
         ));
     };
-    if !bot.is_owned_by(token) {
-        bot.token = Some(token.to_owned());
+    if !bot.is_owned_by(&new) {
+        let old = std::mem::replace(&mut bot.owner, new.clone());
+        state.rebind(&old, &new);
         state.record(now, Effect::TokenRotated { bot_id });
     }
     Ok(())
@@ -128,14 +154,25 @@ fn save_fields(
     let url = url
         .filter(|_| bot.event_mode == EventMode::Webhook)
         .map(|url| url.into_owned());
-    if before == EventMode::Fetch && bot.event_mode == EventMode::Webhook {
+    let after = bot.event_mode;
+    let to_webhook = before == EventMode::Fetch && after == EventMode::Webhook;
+    if to_webhook && state.quirks.mode_switch_drops_events {
         state.drop_events(bot_id, now);
     }
-    if let Some(url) = url {
-        check_callback(&url)?;
-        if let Some(bot) = state.bots.get_mut(&bot_id) {
-            bot.webhook_url = url;
-        }
+    if let Some(url) = &url {
+        check_callback(url, state.quirks.callback_needs_dot)?;
+    }
+    match (before, after) {
+        (EventMode::Webhook, EventMode::Fetch) => state.unsubscribe_bot(bot_id),
+        (EventMode::Webhook, EventMode::Webhook) if url.is_some() => state.unsubscribe_bot(bot_id),
+        _ => {}
+    }
+    let moved = url.is_some() || before != after;
+    if let (Some(bot), Some(url)) = (state.bots.get_mut(&bot_id), url) {
+        bot.webhook_url = url;
+    }
+    if moved {
+        state.subscribe_bot(bot_id);
     }
     Ok(())
 }

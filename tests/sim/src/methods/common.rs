@@ -7,22 +7,30 @@ use serde_json::{Value, json};
 use crate::core::Call;
 use crate::failure::Failure;
 use crate::params::Fields;
-use crate::state::{Bot, State, User};
+use crate::state::{Bot, Owner, State, User};
 
-/// The token shown with a call; without one nothing goes on.
-pub(super) fn token(state: &State, call: &Call<'_>) -> Result<String, Failure> {
-    let shown = call
-        .params
-        .fields()
-        .text("botToken")
-        .map(|token| token.into_owned());
-    shown
-        .filter(|token| !token.is_empty())
-        .ok_or_else(|| no_token(state))
+/// Whose bots the caller may touch: those of the application, or of the token it shows.
+pub(super) fn owner(state: &State, call: &Call<'_>) -> Result<Owner, Failure> {
+    let params = call.params.fields();
+    owner_with(state, call, params.text("botToken").as_deref())
+}
+
+/// The same, with the token found elsewhere; an application needs none, and one is ignored.
+pub(super) fn owner_with(
+    state: &State,
+    call: &Call<'_>,
+    token: Option<&str>,
+) -> Result<Owner, Failure> {
+    if let Some(client_id) = &call.credential.client_id {
+        return Ok(Owner::Application(client_id.clone()));
+    }
+    let token = token.filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| no_token(state))?;
+    Ok(Owner::Token(token.to_owned()))
 }
 
 /// The refusal of a call without token, by the name it has in this revision.
-pub(super) fn no_token(state: &State) -> Failure {
+fn no_token(state: &State) -> Failure {
     let [rest, ..] = state.revision;
     if rest < 34 {
         return Failure::method("CLIENT_ID_NOT_SPECIFIED", "Client ID is not specified");
@@ -32,11 +40,11 @@ pub(super) fn no_token(state: &State) -> Failure {
 
 /// The bot a call is about, if the caller owns it.
 pub(super) fn owned_bot(state: &State, call: &Call<'_>) -> Result<i64, Failure> {
-    let token = token(state, call)?;
+    let owner = owner(state, call)?;
     let bot_id = call.params.fields().int("botId").filter(|id| *id != 0);
     let bot_id = bot_id.ok_or_else(|| Failure::method("BOT_ID_REQUIRED", "Bot ID is required"))?;
     let bot = state.bots.get(&bot_id).ok_or_else(bot_not_found)?;
-    if bot.is_owned_by(&token) {
+    if bot.is_owned_by(&owner) {
         return Ok(bot_id);
     }
     Err(Failure::method(

@@ -21,7 +21,11 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         .get(&message_id)
         .ok_or_else(|| absent(state))?;
     if message.author_id != bot_id || message.deleted || message.forward.is_some() {
-        return Err(denied());
+        if !state.quirks.foreign_message_has_own_code {
+            return Err(denied());
+        }
+        let description = "Access to the message is denied";
+        return Err(Failure::method("MESSAGE_ACCESS_DENIED", description));
     }
     let mut changed = message.clone();
     if let Some(text) = fields.text("message") {
@@ -31,9 +35,10 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         changed.attach = checked_attach(state, given)?;
     }
     // Here nobody sets the bot of a keyboard: without its own it has none.
+    let forced = state.quirks.update_forces_keyboard_bot.then_some(bot_id);
     match fields
         .get("keyboard")
-        .map(|given| keyboard::checked(given, None))
+        .map(|given| keyboard::checked(given, forced))
     {
         Some(Keyboard::Wrong) => return Err(keyboard_error()),
         Some(Keyboard::Buttons(keyboard)) => changed.keyboard = Some(keyboard),
@@ -45,10 +50,12 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     }
     changed.raw = fields.to_value();
     if changed.text.is_empty() && changed.attach.is_none() && changed.keyboard.is_none() {
+        state.raise_delete(message_id, call.now);
         state.delete_completely(message_id, call.now);
     } else {
         state.messages.insert(message_id, changed);
         state.record(call.now, Effect::MessageUpdated { message_id });
+        state.raise_update(message_id, call.now);
     }
     Ok(done())
 }
@@ -62,11 +69,14 @@ pub(super) fn delete(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         .get(&message_id)
         .ok_or_else(|| absent(state))?;
     let chat = state.chats.get(&message.chat_id);
-    let rules_chat = chat.is_some_and(|chat| !chat.private && chat.owner == bot_id);
+    let rules_chat = chat.is_some_and(|chat| !chat.private && chat.is_ruled_by(bot_id));
     if message.author_id != bot_id && !rules_chat {
+        if state.quirks.powerless_delete_is_true {
+            return Ok(done());
+        }
         return Err(denied());
     }
-    if message.author_id != bot_id {
+    if !message.deleted {
         state.raise_delete(message_id, call.now);
     }
     if params.truth("complete").unwrap_or(false) {
@@ -96,11 +106,11 @@ pub(super) fn notify(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     Ok(done())
 }
 
-fn denied() -> Failure {
+pub(super) fn denied() -> Failure {
     Failure::method("ACCESS_DENIED", "Access denied")
 }
 
-fn absent(state: &State) -> Failure {
+pub(super) fn absent(state: &State) -> Failure {
     if state.quirks.absent_message_is_denied {
         return denied();
     }

@@ -77,6 +77,9 @@ fn deliver(state: &mut State, chat_id: i64, post: Post, call: &Call<'_>) -> Resu
         .get(&key)
         .is_some_and(|since| passed(since) < UNFINISHED_FOR)
     {
+        if state.quirks.unfinished_key_is_sending_failed {
+            return Err(Failure::method("SENDING_FAILED", "Sending failed"));
+        }
         let description = "Message with this UUID is being sent";
         return Err(Failure::method("MESSAGE_DUPLICATED_BY_UUID", description));
     }

@@ -14,11 +14,55 @@ pub(crate) struct Chat {
     pub(crate) private: bool,
     pub(crate) owner: i64,
     pub(crate) members: Vec<i64>,
+    pub(crate) managers: Vec<i64>,
+    pub(crate) description: String,
+    pub(crate) color: String,
+    pub(crate) avatar: String,
+    /// Open to everybody in the company.
+    pub(crate) open: bool,
+    pub(crate) entity: (String, String),
+    pub(crate) created: UnixTime,
+    /// People may write.
+    pub(crate) text_field: bool,
+}
+
+impl Default for Chat {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            title: String::new(),
+            private: false,
+            owner: 0,
+            members: Vec::new(),
+            managers: Vec::new(),
+            description: String::new(),
+            color: "#ab7761".to_owned(),
+            avatar: String::new(),
+            open: false,
+            entity: (String::new(), String::new()),
+            created: UnixTime::ZERO,
+            text_field: true,
+        }
+    }
 }
 
 impl Chat {
     pub(crate) fn has(&self, user_id: i64) -> bool {
         self.members.contains(&user_id)
+    }
+
+    /// Somebody is no longer in it; an owner is followed by whoever is there longest.
+    pub(crate) fn dismiss(&mut self, user_id: i64) {
+        self.members.retain(|member| *member != user_id);
+        self.managers.retain(|manager| *manager != user_id);
+        if self.owner == user_id {
+            self.owner = self.members.first().copied().unwrap_or(0);
+        }
+    }
+
+    /// Whether somebody may decide who is in it.
+    pub(crate) fn is_ruled_by(&self, user_id: i64) -> bool {
+        self.owner == user_id || self.managers.contains(&user_id)
     }
 
     /// The name of this dialog from one side.
@@ -51,25 +95,51 @@ impl DialogId {
 
 impl State {
     pub(crate) fn add_group_chat(&mut self, title: &str, members: &[i64], now: UnixTime) -> i64 {
-        let id = take(&mut self.ids.chat);
-        let known: Vec<i64> = members
-            .iter()
-            .copied()
-            .filter(|member| self.is_active(*member))
-            .collect();
-        let owner = known.first().copied().unwrap_or(0);
+        let known = members.iter().copied();
+        let mut known = known.filter(|member| self.is_active(*member));
+        let owner = known.next().unwrap_or(0);
+        let others: Vec<i64> = known.collect();
         let chat = Chat {
-            id,
             title: title.to_owned(),
-            private: false,
             owner,
-            members: known.clone(),
+            created: now,
+            ..Chat::default()
         };
-        self.chats.insert(id, chat);
-        for bot_id in known.into_iter().filter(|member| *member != owner) {
-            self.raise_join(bot_id, id, owner, now);
+        let id = self.insert_chat(chat);
+        if owner != 0 {
+            self.admit_member(id, owner);
         }
+        self.join(id, &others, owner, now);
         id
+    }
+
+    /// Gives a new chat its id.
+    pub(crate) fn insert_chat(&mut self, chat: Chat) -> i64 {
+        let id = take(&mut self.ids.chat);
+        self.chats.insert(id, Chat { id, ..chat });
+        id
+    }
+
+    /// Adds somebody without a word. False when they cannot be added or are there already.
+    pub(crate) fn admit_member(&mut self, chat_id: i64, user_id: i64) -> bool {
+        let active = self.is_active(user_id);
+        let Some(chat) = self.chats.get_mut(&chat_id).filter(|_| active) else {
+            return false;
+        };
+        let new = !chat.has(user_id);
+        if new {
+            chat.members.push(user_id);
+        }
+        new
+    }
+
+    /// `by` brings people and bots into a chat; those who can be told of it are told.
+    pub(crate) fn join(&mut self, chat_id: i64, people: &[i64], by: i64, now: UnixTime) {
+        for user_id in people {
+            if self.admit_member(chat_id, *user_id) {
+                self.raise_join(*user_id, chat_id, by, now);
+            }
+        }
     }
 
     pub(crate) fn is_active(&self, user_id: i64) -> bool {
@@ -96,17 +166,12 @@ impl State {
                 chat_id,
             });
         }
-        if !chat.has(bot_id) {
-            chat.members.push(bot_id);
-            self.raise_join(bot_id, chat_id, by_user, now);
-        }
+        self.join(chat_id, &[bot_id], by_user, now);
         Ok(())
     }
 
     pub(crate) fn remove_from_chat(&mut self, user_id: i64, chat_id: i64) -> Result<(), Refusal> {
-        self.group_chat_mut(chat_id)?
-            .members
-            .retain(|member| *member != user_id);
+        self.group_chat_mut(chat_id)?.dismiss(user_id);
         Ok(())
     }
 
@@ -131,16 +196,13 @@ impl State {
         if let Some(id) = self.private_chats.get(&pair) {
             return *id;
         }
-        let id = take(&mut self.ids.chat);
-        let members = vec![one, other];
-        let chat = Chat {
-            id,
-            title: String::new(),
+        let id = self.insert_chat(Chat {
             private: true,
             owner: one,
-            members,
-        };
-        self.chats.insert(id, chat);
+            members: vec![one, other],
+            created: now,
+            ..Chat::default()
+        });
         self.private_chats.insert(pair, id);
         self.record(now, Effect::PrivateChatOpened { chat_id: id });
         id

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Chat, Command, Message, State};
+use super::{Chat, Command, DialogId, Message, State};
 use crate::clock::UnixTime;
 use crate::journal::Effect;
 
@@ -18,18 +18,20 @@ const MOST_COMMANDS: usize = 10;
 const BUILT_IN: [&str; 5] = ["me", "loud", "rename", "getDialogId", "webrtcDebug"];
 
 /// The different commands of a text: names and the rest of their lines.
-fn commands_in(text: &str) -> Vec<(&str, &str)> {
+fn commands_in(text: &str, all: bool) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for line in text.lines() {
         let Some(call) = line.strip_prefix('/') else {
             continue;
         };
         let pair = call.split_once(' ').unwrap_or((call, ""));
-        if !pair.0.is_empty() && !found.contains(&pair) {
+        if !pair.0.is_empty() && (all || !found.contains(&pair)) {
             found.push(pair);
         }
     }
-    found.truncate(MOST_COMMANDS);
+    if !all {
+        found.truncate(MOST_COMMANDS);
+    }
     found
 }
 
@@ -44,7 +46,8 @@ impl State {
             return;
         }
         let text = message.text.clone();
-        if author != 0 && self.dispatch_typed(message_id, author, &text, now) {
+        let matched = author != 0 && self.dispatch_typed(message_id, author, &text, now);
+        if matched && self.quirks.commands_hide_messages {
             return;
         }
         for bot_id in self.listeners(message_id) {
@@ -59,7 +62,7 @@ impl State {
     /// Tells bots of the commands in a typed message; whether any matched.
     fn dispatch_typed(&mut self, message_id: i64, author: i64, text: &str, now: UnixTime) -> bool {
         let mut matched = false;
-        for (name, params) in commands_in(text) {
+        for (name, params) in commands_in(text, self.quirks.repeated_commands_are_heard) {
             matched |= BUILT_IN.contains(&name);
             for (bot_id, command_id) in self.answering(name, author, message_id) {
                 matched = true;
@@ -164,25 +167,35 @@ impl State {
     /// Whether the bot may still answer there.
     pub(crate) fn may_answer(&self, bot_id: i64, message: &Message, now: UnixTime) -> bool {
         let until = self.answer_windows.get(&(bot_id, message.chat_id));
-        message.typed_for.contains(&bot_id) || until.is_some_and(|until| now < *until)
+        let in_time = until.is_some_and(|until| now < *until);
+        let any_time = message.typed_for.contains(&bot_id) || !self.quirks.late_answers_are_dropped;
+        in_time || any_time
     }
 
-    /// Tells bots that a person's message changed.
+    /// Tells whoever listens that a message changed; of their own messages bots are not told.
     pub(crate) fn raise_update(&mut self, message_id: i64, now: UnixTime) {
+        self.tell_people(message_id, "ONIMV2MESSAGEUPDATE", now);
         let Some(author) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
+        if self.is_bot(author) {
+            return;
+        }
         for bot_id in self.listeners(message_id) {
             let data = self.message_data(bot_id, message_id, author);
             self.log_event(bot_id, "ONIMBOTV2MESSAGEUPDATE", data, now);
         }
     }
 
-    /// Tells bots that a person's message goes.
+    /// Tells whoever listens that a message goes; of their own messages bots are not told.
     pub(crate) fn raise_delete(&mut self, message_id: i64, now: UnixTime) {
+        self.tell_people_of_deletion(message_id, now);
         let Some(author) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
+        if self.is_bot(author) {
+            return;
+        }
         for bot_id in self.listeners(message_id) {
             let mut data = self.message_data(bot_id, message_id, author);
             data.remove("message");
@@ -191,7 +204,7 @@ impl State {
         }
     }
 
-    /// Tells a bot that somebody reacted to its message.
+    /// Tells a bot that somebody else reacted to its message.
     pub(crate) fn raise_reaction(
         &mut self,
         message_id: i64,
@@ -200,6 +213,10 @@ impl State {
         action: &str,
         now: UnixTime,
     ) {
+        self.tell_people_of_reaction(message_id, user_id, reaction, action, now);
+        if self.is_bot(user_id) {
+            return;
+        }
         let Some(bot_id) = self.messages.get(&message_id).map(|m| m.author_id) else {
             return;
         };
@@ -216,8 +233,9 @@ impl State {
         self.log_event(bot_id, "ONIMBOTV2REACTIONCHANGE", data, now);
     }
 
-    /// Tells a bot that it is in a chat now. Nothing happens for people.
+    /// Tells a bot that it is in a chat now, and people who subscribed that somebody is.
     pub(crate) fn raise_join(&mut self, bot_id: i64, chat_id: i64, by: i64, now: UnixTime) {
+        self.tell_people_of_join(chat_id, bot_id, now);
         let Some(chat) = self
             .chats
             .get(&chat_id)
@@ -228,6 +246,24 @@ impl State {
         let mut data = self.common_data(bot_id, chat, by);
         data.insert("dialogId".into(), chat.dialog_id_for(bot_id).into());
         self.log_event(bot_id, "ONIMBOTV2JOINCHAT", data, now);
+    }
+
+    /// Tells a bot that a person opened their dialog with a context.
+    pub(crate) fn raise_context(
+        &mut self,
+        bot_id: i64,
+        person: i64,
+        context: Map<String, Value>,
+        now: UnixTime,
+    ) {
+        let chat_id = self.chat_of(DialogId::Person(bot_id), person, now);
+        let Some(chat) = chat_id.and_then(|id| self.chats.get(&id)) else {
+            return;
+        };
+        let mut data = self.common_data(bot_id, chat, person);
+        data.insert("dialogId".into(), chat.dialog_id_for(bot_id).into());
+        data.insert("context".into(), Value::Object(context));
+        self.log_event(bot_id, "ONIMBOTV2CONTEXTGET", data, now);
     }
 
     /// The bots that hear an ordinary message.
@@ -250,7 +286,12 @@ impl State {
         self.users.get(&user_id).is_some_and(|user| user.bot)
     }
 
-    fn message_data(&self, bot_id: i64, message_id: i64, user_id: i64) -> Map<String, Value> {
+    pub(super) fn message_data(
+        &self,
+        bot_id: i64,
+        message_id: i64,
+        user_id: i64,
+    ) -> Map<String, Value> {
         let Some(message) = self.messages.get(&message_id) else {
             return Map::new();
         };
@@ -262,7 +303,7 @@ impl State {
         data
     }
 
-    fn common_data(&self, bot_id: i64, chat: &Chat, user_id: i64) -> Map<String, Value> {
+    pub(super) fn common_data(&self, bot_id: i64, chat: &Chat, user_id: i64) -> Map<String, Value> {
         let mut data = Map::new();
         if let Some(bot) = self.bots.get(&bot_id) {
             data.insert("bot".into(), self.owned_bot(bot));
@@ -308,13 +349,14 @@ mod tests {
     #[test]
     fn every_line_that_begins_with_a_slash_is_a_command() {
         let text = "/help a b\nhello /not\n /neither\n/Task\n/help a b\n/ x";
-        assert_eq!(commands_in(text), [("help", "a b"), ("Task", "")]);
+        assert_eq!(commands_in(text, false), [("help", "a b"), ("Task", "")]);
     }
 
     #[test]
     fn ten_different_commands_of_a_message_are_processed() {
         let text: String = (0..15).map(|n| format!("/c {n}\n")).collect();
-        assert_eq!(commands_in(&text).len(), 10);
+        assert_eq!(commands_in(&text, false).len(), 10);
+        assert_eq!(commands_in(&text, true).len(), 15);
     }
 
     #[test]

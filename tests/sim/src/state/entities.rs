@@ -17,6 +17,12 @@ impl State {
         self.surprising(map)
     }
 
+    /// The author of a message as methods show one; of a system message nobody.
+    pub(crate) fn author(&self, user_id: i64) -> Value {
+        let user = self.users.get(&user_id);
+        user.map_or_else(|| json!([]), |user| self.user(user))
+    }
+
     /// The user of this id in an event; a system author is nobody.
     pub(crate) fn event_user(&self, user_id: i64) -> Value {
         let Some(user) = self.users.get(&user_id) else {
@@ -71,7 +77,7 @@ impl State {
         let mut map = self.bot_fields(bot);
         map.insert(
             "moduleId".into(),
-            if bot.token.is_some() { "rest" } else { "im" }.into(),
+            if bot.is_builtin() { "im" } else { "rest" }.into(),
         );
         map.insert("eventMode".into(), bot.event_mode.name().into());
         map.insert("countMessage".into(), bot.messages_heard.into());
@@ -140,51 +146,38 @@ impl State {
         }))
     }
 
-    /// A chat in an event, named as the receiving bot names it.
-    pub(crate) fn event_chat(&self, chat: &Chat, viewer: i64) -> Value {
-        let nothing = match self.quirks.no_parent {
-            NothingIs::Zero => json!(0),
-            NothingIs::Null => Value::Null,
+    /// A chat as methods show it to a bot.
+    pub(crate) fn chat(&self, chat: &Chat, viewer: i64) -> Value {
+        let mut map = self.chat_fields(chat, viewer);
+        let role = match viewer {
+            _ if chat.owner == viewer => "owner",
+            _ if chat.managers.contains(&viewer) => "manager",
+            _ if chat.has(viewer) => "member",
+            _ => "none",
         };
-        let name = if chat.private {
-            let others = chat.members.iter().filter(|member| **member != viewer);
-            let names = others
-                .filter_map(|id| self.users.get(id))
-                .map(User::full_name);
-            names.collect::<Vec<_>>().join(", ")
-        } else {
-            chat.title.clone()
-        };
-        let extranet = chat
-            .members
-            .iter()
-            .any(|id| self.users.get(id).is_some_and(|u| u.extranet));
-        let full = object(json!({
-            "id": chat.id,
-            "dialogId": chat.dialog_id_for(viewer),
-            "name": name,
-            "description": "",
-            "type": if chat.private { "private" } else { "chat" },
-            "messageType": if chat.private { "P" } else { "C" },
-            "owner": chat.owner,
-            "color": self.quirks.chat_color.then_some("#ab7761"),
-            "avatar": "",
-            "extranet": extranet,
-            "containsCollaber": false,
-            "isNew": false,
-            "entityType": "",
-            "entityId": "",
-            "entityData1": "",
-            "entityData2": "",
-            "entityData3": "",
-            "entityLink": self.written_map(Map::new()),
-            "permissions": self.written_map(Map::new()),
-            "diskFolderId": null,
-            "parentChatId": nothing.clone(),
-            "parentMessageId": nothing,
-            "textFieldEnabled": "Y",
-            "backgroundId": null,
+        let inside = || self.messages.values().filter(|m| m.chat_id == chat.id);
+        let last = inside().next_back().map(|message| message.id);
+        let more = object(json!({
+            "role": role,
+            "muteList": [],
+            "dateCreate": self.date(chat.created),
+            "lastMessageId": last,
+            "lastId": self.read_until(viewer, chat.id),
+            "unreadId": 0,
+            "markedId": 0,
+            "managerList": chat.managers,
+            "messageCount": inside().count(),
+            "userCounter": chat.members.len(),
+            "lastMessageViews": "[]",
+            "public": "",
         }));
+        map.extend(more);
+        self.surprising(map)
+    }
+
+    /// A chat in an event, named as the receiving account names it.
+    pub(crate) fn event_chat(&self, chat: &Chat, viewer: i64) -> Value {
+        let full = self.chat_fields(chat, viewer);
         let left_out = [
             "description",
             "messageType",
@@ -206,25 +199,70 @@ impl State {
         self.shaped(full, self.quirks.event_chat, &left_out)
     }
 
+    fn chat_fields(&self, chat: &Chat, viewer: i64) -> Map<String, Value> {
+        let (kind, message_type) = match (chat.private, chat.open) {
+            (true, _) => ("private", "P"),
+            (false, true) => ("open", "O"),
+            (false, false) => ("chat", "C"),
+        };
+        let nothing = match self.quirks.no_parent {
+            NothingIs::Zero => json!(0),
+            NothingIs::Null => Value::Null,
+        };
+        let name = if chat.private {
+            let others = chat.members.iter().filter(|member| **member != viewer);
+            let names = others
+                .filter_map(|id| self.users.get(id))
+                .map(User::full_name);
+            names.collect::<Vec<_>>().join(", ")
+        } else {
+            chat.title.clone()
+        };
+        let extranet = chat
+            .members
+            .iter()
+            .any(|id| self.users.get(id).is_some_and(|u| u.extranet));
+        object(json!({
+            "id": chat.id,
+            "dialogId": chat.dialog_id_for(viewer),
+            "name": name,
+            "description": chat.description,
+            "type": kind,
+            "messageType": message_type,
+            "owner": chat.owner,
+            "color": self.quirks.chat_color.then_some(chat.color.as_str()),
+            "avatar": chat.avatar,
+            "extranet": extranet,
+            "containsCollaber": false,
+            "isNew": false,
+            "entityType": chat.entity.0,
+            "entityId": chat.entity.1,
+            "entityData1": "",
+            "entityData2": "",
+            "entityData3": "",
+            "entityLink": self.written_map(Map::new()),
+            "permissions": self.written_map(Map::new()),
+            "diskFolderId": null,
+            "parentChatId": nothing.clone(),
+            "parentMessageId": nothing,
+            "textFieldEnabled": if chat.text_field { "Y" } else { "N" },
+            "backgroundId": null,
+        }))
+    }
+
+    /// A message as methods show it to a bot.
+    pub(crate) fn message(&self, message: &Message, viewer: i64) -> Value {
+        let mut map = self.message_fields(message);
+        let read = message.id <= self.read_until(viewer, message.chat_id);
+        let viewed = read || message.author_id == viewer;
+        map.insert("unread".into(), (!viewed).into());
+        map.insert("viewed".into(), viewed.into());
+        self.surprising(map)
+    }
+
     /// A message in an event.
     pub(crate) fn event_message(&self, message: &Message) -> Value {
-        let uuid = match (&message.uuid, self.quirks.missing_uuid) {
-            (Some(uuid), _) => json!(uuid),
-            (None, MissingUuid::Null) => Value::Null,
-            (None, MissingUuid::EmptyString) => json!(""),
-        };
-        let mut full = object(json!({
-            "id": message.id,
-            "chatId": message.chat_id,
-            "authorId": message.author_id,
-            "date": self.date(message.date),
-            "text": message.text,
-            "isSystem": message.author_id == 0,
-            "uuid": uuid,
-            "forward": self.forward(message),
-            "params": self.written_map(Self::message_params(message)),
-            "viewedByOthers": false,
-        }));
+        let mut full = self.message_fields(message);
         if self.quirks.duplicate_message_keys {
             full.insert("chat_id".into(), message.chat_id.into());
             full.insert("author_id".into(), message.author_id.into());
@@ -235,6 +273,26 @@ impl State {
             self.quirks.event_message,
             &["chat_id", "author_id", "block"],
         )
+    }
+
+    fn message_fields(&self, message: &Message) -> Map<String, Value> {
+        let uuid = match (&message.uuid, self.quirks.missing_uuid) {
+            (Some(uuid), _) => json!(uuid),
+            (None, MissingUuid::Null) => Value::Null,
+            (None, MissingUuid::EmptyString) => json!(""),
+        };
+        object(json!({
+            "id": message.id,
+            "chatId": message.chat_id,
+            "authorId": message.author_id,
+            "date": self.date(message.date),
+            "text": message.text,
+            "isSystem": message.author_id == 0,
+            "uuid": uuid,
+            "forward": self.forward(message),
+            "params": self.written_map(Self::message_params(message)),
+            "viewedByOthers": self.is_read_by_others(message),
+        }))
     }
 
     fn forward(&self, message: &Message) -> Value {

@@ -30,7 +30,7 @@ struct Event {
 }
 
 impl State {
-    /// Adds an event to a bot's log. Bots in webhook mode have none.
+    /// Adds an event to a bot's log, or sends it when the bot is in webhook mode.
     pub(crate) fn log_event(
         &mut self,
         bot_id: i64,
@@ -41,17 +41,14 @@ impl State {
         let Some(bot) = self.bots.get(&bot_id) else {
             return;
         };
-        if bot.event_mode != EventMode::Fetch || bot.token.is_none() {
+        if bot.is_builtin() {
             return;
         }
-        let event_id = self.next_event_id();
-        let log = self.logs.entry(bot_id).or_default();
-        log.events.push_back(Event {
-            id: event_id,
-            at: now,
-            kind,
-            data,
-        });
+        if bot.event_mode == EventMode::Webhook {
+            self.deliver_event(bot_id, kind, data, now);
+            return;
+        }
+        let event_id = self.append(bot_id, kind, data, now);
         self.record(
             now,
             Effect::EventLogged {
@@ -63,40 +60,90 @@ impl State {
         self.expire_events(bot_id, now);
     }
 
-    /// Acknowledges below `offset` when it is over 0, then reads from it.
+    /// Adds an event to a person's log.
+    pub(super) fn log_for_person(
+        &mut self,
+        user_id: i64,
+        kind: &'static str,
+        data: Map<String, Value>,
+        now: UnixTime,
+    ) {
+        self.append(user_id, kind, data, now);
+        self.expire_events(user_id, now);
+    }
+
+    fn append(
+        &mut self,
+        reader: i64,
+        kind: &'static str,
+        data: Map<String, Value>,
+        now: UnixTime,
+    ) -> u64 {
+        let id = self.next_event_id();
+        let log = self.logs.entry(reader).or_default();
+        log.events.push_back(Event {
+            id,
+            at: now,
+            kind,
+            data,
+        });
+        id
+    }
+
+    /// Acknowledges below `offset` when it is over 0, then reads from it; the logs of several
+    /// readers are read as one.
     pub(crate) fn read_events(
         &mut self,
-        bot_id: i64,
+        readers: &[i64],
         offset: u64,
         limit: usize,
         now: UnixTime,
     ) -> Value {
-        self.expire_events(bot_id, now);
-        let log = self.logs.entry(bot_id).or_default();
-        let known = log.events.len();
-        if offset > 0 {
-            log.events.retain(|event| event.id >= offset);
+        for reader in readers {
+            self.expire_events(*reader, now);
+            if offset > 0 {
+                self.acknowledge(*reader, offset, now);
+            }
         }
-        let gone = known - log.events.len();
-        let page: Vec<&Event> = log.events.iter().take(limit).collect();
+        let logs = readers.iter().filter_map(|reader| self.logs.get(reader));
+        let mut page: Vec<&Event> = logs
+            .flat_map(|log| log.events.iter().take(limit + 1))
+            .collect();
+        page.sort_by_key(|event| event.id);
+        let more = page.len() > limit;
+        page.truncate(limit);
         let next = page.last().map_or(offset, |event| event.id + 1);
-        let has_more = page.len() >= limit;
+        let full = page.len() >= limit;
+        let has_more = if self.quirks.has_more_is_exact {
+            more
+        } else {
+            full
+        };
         let offset_minutes = self.utc_offset_minutes;
         let events: Vec<Value> = page
             .into_iter()
             .map(|event| event.written(offset_minutes))
             .collect();
-        if gone > 0 {
+        json!({"events": events, "nextOffset": next, "hasMore": has_more})
+    }
+
+    fn acknowledge(&mut self, reader: i64, offset: u64, now: UnixTime) {
+        let Some(log) = self.logs.get_mut(&reader) else {
+            return;
+        };
+        let known = log.events.len();
+        log.events.retain(|event| event.id >= offset);
+        let count = known - log.events.len();
+        if count > 0 {
             self.record(
                 now,
                 Effect::EventsAcknowledged {
-                    bot_id,
-                    count: gone,
+                    bot_id: reader,
+                    count,
                     offset,
                 },
             );
         }
-        json!({"events": events, "nextOffset": next, "hasMore": has_more})
     }
 
     pub(crate) fn pending_events(&mut self, bot_id: i64, now: UnixTime) -> Vec<u64> {

@@ -1,6 +1,6 @@
 //! Copies of a portal's objects for tests to look at.
 
-use super::{Bot, Command, Message, State};
+use super::{Bot, Command, Message, Owner, State};
 use crate::view;
 
 impl State {
@@ -27,7 +27,7 @@ impl State {
     }
 
     pub(crate) fn bot_views(&self) -> Vec<view::BotView> {
-        let registered = self.bots.values().filter(|bot| bot.token.is_some());
+        let registered = self.bots.values().filter(|bot| !bot.is_builtin());
         registered.map(|bot| self.bot_view(bot)).collect()
     }
 
@@ -43,7 +43,14 @@ impl State {
             gender: account.gender,
             color: account.color,
             avatar: account.avatar,
-            token: bot.token.clone(),
+            token: match &bot.owner {
+                Owner::Token(token) => Some(token.clone()),
+                Owner::Application(_) | Owner::Portal => None,
+            },
+            client_id: match &bot.owner {
+                Owner::Application(client_id) => Some(client_id.clone()),
+                Owner::Token(_) | Owner::Portal => None,
+            },
             event_mode: bot.event_mode.name().to_owned(),
             webhook_url: bot.webhook_url.clone(),
             hidden: bot.hidden,

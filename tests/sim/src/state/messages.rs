@@ -89,7 +89,7 @@ pub(crate) fn stored_text(text: &str) -> String {
 }
 
 impl State {
-    /// Puts a message into a chat. Nobody is told: what is told depends on who wrote it.
+    /// Puts a message into a chat. Bots are not told here: what they hear depends on who wrote it.
     pub(crate) fn post(&mut self, chat_id: i64, post: Post, now: UnixTime) -> i64 {
         let id = take(&mut self.ids.message);
         self.record(
@@ -120,6 +120,7 @@ impl State {
             typed_for: Vec::new(),
         };
         self.messages.insert(id, message);
+        self.tell_people(id, "ONIMV2MESSAGEADD", now);
         id
     }
 

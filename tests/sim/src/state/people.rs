@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::{State, take};
 use crate::clock::UnixTime;
 use crate::config::{UserConfig, WebhookConfig};
@@ -55,6 +57,17 @@ impl EventMode {
     }
 }
 
+/// Whose a bot is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The portal's own.
+    Portal,
+    /// Whoever shows this token.
+    Token(String),
+    /// The application of this client id.
+    Application(String),
+}
+
 /// What makes an account a bot.
 #[derive(Clone, Debug)]
 pub(crate) struct Bot {
@@ -62,8 +75,7 @@ pub(crate) struct Bot {
     pub(crate) code: String,
     /// `bot`, `supervisor`, `personal` or `openline`.
     pub(crate) kind: String,
-    /// Whoever shows this token owns the bot; the portal's own bots have none.
-    pub(crate) token: Option<String>,
+    pub(crate) owner: Owner,
     pub(crate) event_mode: EventMode,
     pub(crate) webhook_url: String,
     pub(crate) hidden: bool,
@@ -75,8 +87,17 @@ pub(crate) struct Bot {
 }
 
 impl Bot {
-    pub(crate) fn is_owned_by(&self, token: &str) -> bool {
-        self.token.as_deref() == Some(token)
+    pub(crate) fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.owner == *owner
+    }
+
+    pub(crate) fn hears_by_webhook(&self) -> bool {
+        self.event_mode == EventMode::Webhook
+    }
+
+    /// It belongs to the portal itself.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.owner == Owner::Portal
     }
 
     /// Whether it hears every message of its chats.
@@ -85,13 +106,17 @@ impl Bot {
     }
 }
 
-/// An incoming webhook.
+/// An incoming webhook, or an application with an access token.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     /// Names the credential where execution time is summed.
     pub(crate) number: u32,
     pub(crate) user_id: i64,
     pub(crate) scopes: Vec<String>,
+    /// The application; `None` for a webhook.
+    pub(crate) client_id: Option<String>,
+    /// The access token; empty for a webhook.
+    pub(crate) token: String,
 }
 
 impl State {
@@ -113,6 +138,11 @@ impl State {
         id
     }
 
+    pub(crate) fn set_active(&mut self, user_id: i64, active: bool) -> bool {
+        let user = self.users.get_mut(&user_id);
+        user.map(|user| user.active = active).is_some()
+    }
+
     /// A bot that belongs to the portal and not to any client.
     pub(super) fn add_builtin_bot(&mut self, code: &str, name: &str) {
         let account = User {
@@ -123,7 +153,7 @@ impl State {
             id: 0,
             code: code.into(),
             kind: "bot".into(),
-            token: None,
+            owner: Owner::Portal,
             event_mode: EventMode::Fetch,
             webhook_url: String::new(),
             hidden: false,
@@ -154,9 +184,15 @@ impl State {
 
     /// Removes a bot with all that hangs on it; its account stays as a dismissed one.
     pub(crate) fn remove_bot(&mut self, bot_id: i64, now: UnixTime) -> bool {
-        if self.bots.remove(&bot_id).is_none() {
+        if !self.bots.contains_key(&bot_id) {
             return false;
         }
+        // Its log goes with it, so only webhooks ever hear of this.
+        if self.bots.get(&bot_id).is_some_and(Bot::hears_by_webhook) {
+            self.deliver_event(bot_id, "ONIMBOTV2DELETE", Map::new(), now);
+        }
+        self.unsubscribe_bot(bot_id);
+        self.bots.remove(&bot_id);
         if let Some(account) = self.users.get_mut(&bot_id) {
             account.active = false;
         }
@@ -181,6 +217,8 @@ impl State {
             number,
             user_id: config.user_id,
             scopes: config.scopes,
+            client_id: None,
+            token: String::new(),
         });
         self.credentials
             .insert((config.user_id, code.clone()), credential);

@@ -183,3 +183,26 @@ async fn a_batch_counts_once_for_the_request_rate() {
         "QUERY_LIMIT_EXCEEDED"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn references_that_double_each_other_run_out_of_memory() {
+    let world = World::new().await;
+    let bot = world.bot("a").await;
+    let send = format!("im.v2.Chat.Bot.sendContext?dialogId={bot}&context[s]=");
+    let get = format!("imbot.v2.Event.get?botId={bot}&botToken={TOKEN}&offset=");
+    let mut cmd = json!({"s00b": format!("{send}{}", "x".repeat(1000))});
+    for step in 1..20 {
+        let before = step - 1;
+        let last = format!("$result[s{step:02}a][events][0][data][context][s]");
+        cmd[format!("s{step:02}a")] = format!("{get}$result[s{before:02}a][nextOffset]").into();
+        cmd[format!("s{step:02}b")] = format!("{send}{last}{last}").into();
+    }
+    let answer = world.call("batch", json!({"cmd": cmd})).await;
+    let errors = answer.result()["result_error"].as_object().unwrap();
+    assert!(
+        errors
+            .values()
+            .all(|error| error["error"] == "INTERNAL_SERVER_ERROR")
+    );
+    assert!(!errors.is_empty());
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitrix24_sim::Effect;
 use serde_json::{Value, json};
 
-use crate::world::{TOKEN, World};
+use crate::world::World;
 
 async fn get(world: &World, bot: i64, more: Value) -> (Vec<u64>, u64, bool) {
     let answer = world.of_bot("imbot.v2.Event.get", bot, more).await;
@@ -168,24 +168,4 @@ async fn a_removed_bot_is_noticed_by_its_reader() {
     assert!(world.portal.remove_bot(bot));
     let answer = world.of_bot("imbot.v2.Event.get", bot, json!({})).await;
     assert_eq!(answer.error(), "BOT_NOT_FOUND");
-}
-
-#[tokio::test(start_paused = true)]
-async fn user_events_need_a_scope_and_a_subscription() {
-    let (world, bot, _) = with_messages(1).await;
-    let more = json!({"withUserEvents": true});
-    let answer = world.of_bot("imbot.v2.Event.get", bot, more).await;
-    assert_eq!(answer.error(), "USER_NOT_SUBSCRIBED");
-    let config = bitrix24_sim::WebhookConfig {
-        scopes: vec!["imbot".into()],
-        ..bitrix24_sim::WebhookConfig::default()
-    };
-    let base = crate::world::path_of(&world.portal.add_webhook(config));
-    let body = json!({"botId": bot, "botToken": TOKEN, "withUserEvents": true}).to_string();
-    let path = format!("{base}imbot.v2.Event.get");
-    let answer = world
-        .attempt(&path, "application/json", body)
-        .await
-        .unwrap();
-    assert_eq!(answer.error(), "SCOPE_ERROR");
 }

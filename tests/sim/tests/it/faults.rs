@@ -104,6 +104,8 @@ async fn a_moved_portal_answers_302_with_a_location() {
         .next(Fault::redirect("https://new.example.com/rest/1/x/profile"));
     let answer = world.call("profile", json!({})).await;
     assert_eq!((answer.status, answer.raw.as_str()), (302, ""));
+    let location = answer.location.unwrap();
+    assert_eq!(location, "https://new.example.com/rest/1/x/profile");
 }
 
 #[tokio::test(start_paused = true)]

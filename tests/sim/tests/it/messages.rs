@@ -162,7 +162,7 @@ async fn forwards_answer_with_a_map_and_without_an_id() {
     let answer = world
         .of_bot("imbot.v2.Chat.Message.update", bot, update)
         .await;
-    assert_eq!(answer.error(), "ACCESS_DENIED");
+    assert_eq!(answer.error(), "MESSAGE_ACCESS_DENIED");
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,17 +201,29 @@ async fn a_bot_changes_only_its_own_messages() {
     let (world, bot) = world().await;
     let theirs = world.portal.user(1).types(&world.dialog(), "x").unwrap();
     let system = sent(&world, bot, json!({"message": "x", "system": true})).await;
+    let (update, delete) = (
+        "imbot.v2.Chat.Message.update",
+        "imbot.v2.Chat.Message.delete",
+    );
     for id in [theirs, system] {
-        for method in [
-            "imbot.v2.Chat.Message.update",
-            "imbot.v2.Chat.Message.delete",
-        ] {
-            let more = json!({"messageId": id, "fields": {"message": "y"}});
-            assert_eq!(
-                world.of_bot(method, bot, more).await.error(),
-                "ACCESS_DENIED"
-            );
-        }
+        let more = json!({"messageId": id, "fields": {"message": "y"}});
+        let error = async |method| {
+            let answer = world.of_bot(method, bot, more.clone()).await;
+            answer.error().to_owned()
+        };
+        assert_eq!(error(update).await, "MESSAGE_ACCESS_DENIED");
+        assert_eq!(error(delete).await, "ACCESS_DENIED");
+        let quirks = |on: bool| {
+            world.portal.set_quirks(|quirks| {
+                quirks.foreign_message_has_own_code = !on;
+                quirks.powerless_delete_is_true = on;
+            });
+        };
+        quirks(true);
+        assert_eq!(error(update).await, "ACCESS_DENIED");
+        world.of_bot(delete, bot, more.clone()).await.result();
+        assert!(!world.portal.message(id).unwrap().deleted);
+        quirks(false);
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) const TOKEN: &str = "token-of-the-tests";
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) location: Option<String>,
     pub(crate) body: Value,
     pub(crate) raw: String,
 }
@@ -53,7 +54,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(sim: &Sim, address: &str) -> Self {
+    pub(crate) fn new(sim: &Sim, address: &str) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(sim.ca_pem().as_bytes()).unwrap())
@@ -67,8 +68,50 @@ impl Client {
         let tls = address
             .starts_with("https")
             .then(|| TlsConnector::from(Arc::new(config)));
-        let port = address.rsplit(':').next().unwrap().parse().unwrap();
+        let port = address.rsplit(':').next().unwrap();
+        let port = port.split('/').next().unwrap().parse().unwrap();
         Self { tls, port }
+    }
+
+    /// A connection to keep, with TLS.
+    pub(crate) async fn line(&self) -> Line {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = self
+            .tls
+            .as_ref()
+            .unwrap()
+            .connect(name, stream)
+            .await
+            .unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Line { sender }
+    }
+
+    /// Sends bytes with a method to a path, and reads whatever comes back.
+    pub(crate) async fn ask(
+        &self,
+        verb: &str,
+        path: &str,
+        media: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Lost> {
+        let request = Request::builder()
+            .method(verb)
+            .uri(path)
+            .header("host", "portal")
+            .header("content-type", media)
+            .body(Full::from(body.into()))?;
+        let response = self.send(request).await?;
+        let raw = String::from_utf8_lossy(response.body()).into_owned();
+        let location = response.headers().get("location");
+        Ok(Answer {
+            status: response.status().as_u16(),
+            location: location.map(|value| value.to_str().unwrap().to_owned()),
+            body: serde_json::from_str(&raw).unwrap_or(Value::Null),
+            raw,
+        })
     }
 
     pub(crate) async fn send(
@@ -84,6 +127,32 @@ impl Client {
             None => exchange(stream, request).await?,
         };
         Ok(response)
+    }
+}
+
+/// One connection for many requests.
+pub(crate) struct Line {
+    sender: http1::SendRequest<Full<Bytes>>,
+}
+
+impl Line {
+    /// Calls a method with a JSON body.
+    pub(crate) async fn call(&mut self, path: &str, params: &Value) -> Answer {
+        let request = Request::post(path)
+            .header("host", "portal")
+            .header("content-type", "application/json")
+            .body(Full::from(params.to_string()))
+            .unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let raw = String::from_utf8_lossy(&body).into_owned();
+        Answer {
+            status,
+            location: None,
+            body: serde_json::from_str(&raw).unwrap_or(Value::Null),
+            raw,
+        }
     }
 }
 
@@ -120,7 +189,11 @@ impl World {
     }
 
     pub(crate) async fn with(config: PortalConfig) -> Self {
-        let sim = Sim::start(Config::default()).await.unwrap();
+        Self::within(Config::default(), config).await
+    }
+
+    pub(crate) async fn within(sim: Config, config: PortalConfig) -> Self {
+        let sim = Sim::start(sim).await.unwrap();
         let portal = sim.add_portal(config).await.unwrap();
         let anna = portal.add_user(UserConfig::named("Anna", "Weber"));
         let chat = portal.add_group_chat("Support", &[1, anna]);
@@ -168,20 +241,7 @@ impl World {
         body: String,
     ) -> Result<Answer, Lost> {
         let verb = if media.is_empty() { "GET" } else { "POST" };
-        let request = Request::builder()
-            .method(verb)
-            .uri(path)
-            .header("host", "portal")
-            .header("content-type", media)
-            .body(Full::from(body))?;
-        let response = self.client.send(request).await?;
-        let raw = String::from_utf8_lossy(response.body()).into_owned();
-        let body = serde_json::from_str(&raw).unwrap_or(Value::Null);
-        Ok(Answer {
-            status: response.status().as_u16(),
-            body,
-            raw,
-        })
+        self.client.ask(verb, path, media, body).await
     }
 
     /// Calls a method and may get no answer.
