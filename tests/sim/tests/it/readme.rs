@@ -1,10 +1,11 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 27] = [
+const SOURCES: [&str; 30] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
+    include_str!("callbacks.rs"),
     include_str!("chats.rs"),
     include_str!("commands.rs"),
     include_str!("control.rs"),
@@ -21,7 +22,9 @@ const SOURCES: [&str; 27] = [
     include_str!("oauth.rs"),
     include_str!("people_events.rs"),
     include_str!("quirks.rs"),
+    include_str!("subscriptions.rs"),
     include_str!("switches.rs"),
+    include_str!("tokens.rs"),
     include_str!("user_commands.rs"),
     include_str!("../../src/batch.rs"),
     include_str!("../../src/limits.rs"),
