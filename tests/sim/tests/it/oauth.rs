@@ -251,6 +251,19 @@ async fn an_outage_of_the_server_leaves_the_old_pair_or_loses_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pair_is_replaced_even_when_the_client_left() {
+    let app = Installed::new().await;
+    let slow = Fault::latency(Duration::from_secs(30));
+    app.world.sim.oauth().faults().on("oauth/token", slow);
+    let refresh = app.refresh(&app.pair.refresh_token);
+    let given_up = tokio::time::timeout(Duration::from_secs(10), refresh).await;
+    assert!(given_up.is_err());
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let again = app.refresh(&app.pair.refresh_token).await;
+    assert_eq!(again.error(), "invalid_grant");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_server_tells_the_trusted_status_of_a_token() {
     let app = Installed::new().await;
     let info = app.info(&app.pair.access_token).await;
