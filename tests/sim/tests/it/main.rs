@@ -22,6 +22,7 @@ mod driven;
 mod edits;
 mod events;
 mod faults;
+mod files;
 mod firing;
 mod fixtures;
 mod garbage;

@@ -1,7 +1,7 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 30] = [
+const SOURCES: [&str; 31] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
@@ -14,6 +14,7 @@ const SOURCES: [&str; 30] = [
     include_str!("events.rs"),
     include_str!("faults.rs"),
     include_str!("doubt.rs"),
+    include_str!("files.rs"),
     include_str!("firing.rs"),
     include_str!("garbage.rs"),
     include_str!("fixtures.rs"),
