@@ -50,7 +50,7 @@ fn seeds(bot: i64, command: i64, message: i64) -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
-const METHODS: [&str; 34] = [
+const METHODS: [&str; 37] = [
     "batch",
     "profile",
     "scope",
@@ -85,6 +85,9 @@ const METHODS: [&str; 34] = [
     "imbot.v2.Chat.Message.Reaction.add",
     "imbot.v2.Chat.InputAction.notify",
     "no.such.method",
+    "imbot.v2.File.upload",
+    "im.v2.File.upload",
+    "imbot.v2.File.download",
 ];
 
 const MEDIA: [&str; 5] = [
