@@ -7,14 +7,16 @@
 //! what was asked and what really happened ([`Journal`]).
 //!
 //! ```text
+//! driving          sim, portal, user; the same over HTTP: control
 //! hyper + TLS      http, tls          bytes, connections, faults of the wire
+//! other ends       oauth, delivery    the authorization server; what portals send themselves
 //! parameters       params             JSON, PHP forms, query -> one map
 //! REST core        core, batch        credential, scope, limits, envelope, journal
 //! methods          methods/*          one function per documented method
 //! portal           state/*            users, chats, messages, bots, commands, event log
 //! ```
 //!
-//! Everything below `http` is synchronous and reads time only from a value handed in, so a test
+//! Everything below `http` and `delivery` is synchronous and reads time only from a value handed in, so a test
 //! with a paused tokio clock sees ten minutes of portal time pass in no time at all. Nothing here
 //! knows the gateway: both sides are written from the contract, so that one misreading cannot
 //! hide in both.

@@ -12,6 +12,7 @@ mod chat_people;
 mod command;
 mod common;
 mod event;
+mod file;
 mod handlers;
 mod keyboard;
 mod message;
@@ -85,7 +86,7 @@ const fn free(name: &'static str, run: Run) -> Method {
     }
 }
 
-static METHODS: [Method; 47] = [
+static METHODS: [Method; 51] = [
     imbot("imbot.v2.Event.get", event::get),
     imbot("imbot.v2.Command.answer", command::answer),
     imbot("imbot.v2.Chat.Message.send", send::send),
@@ -118,6 +119,10 @@ static METHODS: [Method; 47] = [
     imbot("imbot.v2.Chat.User.delete", chat_people::delete),
     imbot("imbot.v2.Chat.User.list", chat_people::list),
     imbot("imbot.v2.Chat.TextField.enabled", chat::text_field),
+    imbot("imbot.v2.File.upload", file::upload),
+    imbot("imbot.v2.File.download", file::download),
+    im("im.v2.File.upload", file::upload_own),
+    im("im.v2.File.download", file::download_own),
     im("im.v2.Event.subscribe", event::subscribe),
     im("im.v2.Event.unsubscribe", event::unsubscribe),
     im("im.v2.Event.get", event::get_own),

@@ -152,6 +152,7 @@ const STILL_KNOWN: [&str; 3] = [
 /// All running portals, by number.
 pub(crate) type Portals = Arc<Mutex<BTreeMap<u32, Portal>>>;
 
+#[derive(Clone)]
 pub(crate) struct OAuthSite {
     pub(crate) oauth: OAuth,
     pub(crate) portals: Portals,
@@ -165,6 +166,15 @@ impl Site for OAuthSite {
             "/rest/app.info" | "/rest/app.info.json" => "app.info",
             _ => return Outcome::of(page(404, "404 Not Found")),
         };
+        let server = self.clone();
+        // A pair that was exchanged stays exchanged, also when nobody waits for the new one.
+        let running = tokio::spawn(async move { server.serve(call, asked).await });
+        running.await.unwrap_or_else(|_| Outcome::none())
+    }
+}
+
+impl OAuthSite {
+    async fn serve(&self, call: &'static str, asked: Asked) -> Outcome {
         let at = self.clock.now();
         let fault = {
             let mut office = self.oauth.office();
@@ -211,9 +221,7 @@ impl Site for OAuthSite {
         });
         outcome
     }
-}
 
-impl OAuthSite {
     fn call(&self, call: &str, params: &Params) -> Reply {
         let now = self.clock.now();
         let answer = match call {

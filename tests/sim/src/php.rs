@@ -122,7 +122,9 @@ fn build(query: &mut Vec<String>, name: String, value: &Value, style: FormStyle)
         ("[", "]")
     };
     let inner = |key: &str| format!("{name}{open}{}{close}", url_encode(key));
+    let lists_show = style.nulls == FormNull::EmptyLikeLists;
     let text = match value {
+        empty if lists_show && is_empty_list(empty) => String::new(),
         Value::Array(list) => {
             for (index, value) in list.iter().enumerate() {
                 build(query, inner(&index.to_string()), value, style);
@@ -149,6 +151,14 @@ fn build(query: &mut Vec<String>, name: String, value: &Value, style: FormStyle)
         Value::String(text) => url_encode(text),
     };
     query.push(format!("{name}={text}"));
+}
+
+fn is_empty_list(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
 }
 
 /// The order in which the keys of `cmd` appear in a form.
@@ -303,7 +313,13 @@ mod tests {
             encoded_brackets: false,
         };
         let data = json!({"b": null, "c": {}, "e": false});
-        assert_eq!(build_query(&[("d", data)], style), "d[b]=&d[e]=");
+        let pairs = [("d", data)];
+        assert_eq!(build_query(&pairs, style), "d[b]=&d[e]=");
+        let style = FormStyle {
+            nulls: FormNull::EmptyLikeLists,
+            ..style
+        };
+        assert_eq!(build_query(&pairs, style), "d[b]=&d[c]=&d[e]=");
     }
 
     #[test]

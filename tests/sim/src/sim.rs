@@ -72,7 +72,7 @@ impl Sim {
     /// Makes the certificates and starts the clock. Tasks run on the current tokio runtime.
     ///
     /// # Errors
-    /// When certificates cannot be made.
+    /// When certificates cannot be made or read, or the authorization server cannot listen.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let authority =
             Authority::create(config.receiver_ca_pem.as_deref()).map_err(Error::Certificates)?;

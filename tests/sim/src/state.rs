@@ -11,6 +11,7 @@ mod commands;
 mod dispatch;
 mod entities;
 mod events;
+mod files;
 mod grants;
 mod identity;
 mod inspect;
@@ -32,6 +33,7 @@ pub(crate) use apps::{Application, Apps, Decision, Held, Stage};
 pub(crate) use chats::{Chat, DialogId};
 pub(crate) use commands::Command;
 pub(crate) use events::Log;
+pub(crate) use files::File;
 pub(crate) use identity::Identity;
 pub(crate) use messages::{Forward, Message, Post, stored_text};
 pub(crate) use outbox::{Handler, Outbox};
@@ -81,6 +83,9 @@ pub(crate) struct State {
     pub(crate) read_marks: HashMap<(i64, i64), i64>,
     /// People who subscribed to their events.
     pub(crate) subscribed: BTreeSet<i64>,
+    pub(crate) files: BTreeMap<i64, File>,
+    /// Secrets of download addresses: the file, and until when.
+    pub(crate) downloads: HashMap<String, (i64, UnixTime)>,
     pub(crate) apps: Apps,
     pub(crate) outbox: Outbox,
     latencies: HashMap<String, Duration>,
@@ -98,6 +103,7 @@ struct Ids {
     event: u64,
     credential: u32,
     handler: i64,
+    file: i64,
     gap_seed: u64,
 }
 
@@ -135,6 +141,8 @@ impl State {
             operating: HashMap::new(),
             read_marks: HashMap::new(),
             subscribed: BTreeSet::new(),
+            files: BTreeMap::new(),
+            downloads: HashMap::new(),
             apps: Apps::default(),
             outbox: Outbox::new(outbox),
             latencies: HashMap::new(),
@@ -147,6 +155,7 @@ impl State {
                 event: 900_001,
                 credential: 1,
                 handler: 11,
+                file: 4_001,
                 gap_seed: 1,
             },
         };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, REFERER, USER_AGENT};
 use serde_json::Value;
 
 use super::{Asked, Site, page};
@@ -63,6 +64,9 @@ impl Site for PortalSite {
             return Outcome::of(authorize(&self.portal, &asked));
         }
         let elsewhere = self.elsewhere(&asked);
+        if elsewhere.is_none() && asked.head.uri.path().ends_with("/download/") {
+            return Outcome::of(download(&self.portal, &asked));
+        }
         match read(&asked) {
             Some(incoming) => match elsewhere {
                 Some(reply) => {
@@ -125,6 +129,33 @@ fn read(asked: &Asked) -> Option<Incoming> {
         params,
         encoding,
     })
+}
+
+/// The bytes behind a download address. Requests that do not look like those of a browser are
+/// told that there is nothing.
+fn download(portal: &Inner, asked: &Asked) -> Reply {
+    let query = php::parse_form(asked.query());
+    let token = query.get("token").and_then(Value::as_str);
+    let mut state = portal.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, REFERER];
+    let complete = wanted.iter().all(|name| !asked.header(name).is_empty());
+    if !complete {
+        let mut reply = page(404, "404 Not Found");
+        let disposition = ("content-disposition".to_owned(), "attachment".to_owned());
+        reply.headers.push(disposition);
+        return reply;
+    }
+    match state.fetch_download(token.unwrap_or_default(), portal.clock.now()) {
+        Some(file) => Reply {
+            status: 200,
+            headers: vec![(
+                "content-type".to_owned(),
+                "application/octet-stream".to_owned(),
+            )],
+            body: file.content,
+        },
+        None => page(404, "404 Not Found"),
+    }
 }
 
 /// The page on which a person lets an application act for them (C7). Whoever is signed in agrees

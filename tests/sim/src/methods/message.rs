@@ -49,7 +49,8 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         changed.url_preview = php::truth(preview);
     }
     changed.raw = fields.to_value();
-    if changed.text.is_empty() && changed.attach.is_none() && changed.keyboard.is_none() {
+    let said = !changed.text.is_empty() || changed.attach.is_some();
+    if !said && changed.keyboard.is_none() && changed.file.is_none() {
         state.raise_delete(message_id, call.now);
         state.delete_completely(message_id, call.now);
     } else {

@@ -261,7 +261,7 @@ impl State {
             user_id: held.user_id,
             scopes: application.config.scopes.clone(),
             client_id: Some(held.client_id.clone()),
-            token: token.to_owned(),
+            secret: token.to_owned(),
         }))
     }
 
@@ -288,7 +288,7 @@ impl State {
         if !application.delicate.contains(&method) {
             return Ok(());
         }
-        let asked = Decision::Waiting(credential.token.clone());
+        let asked = Decision::Waiting(credential.secret.clone());
         let decisions = &mut application.decisions;
         let decision = decisions
             .entry((credential.user_id, method))

@@ -327,6 +327,9 @@ impl State {
         if let Some(reply_to) = message.reply_to {
             params.insert("REPLY_ID".into(), reply_to.into());
         }
+        if let Some(file) = message.file {
+            params.insert("FILE_ID".into(), json!([file]));
+        }
         if message.deleted {
             params.insert("IS_DELETED".into(), "Y".into());
         }

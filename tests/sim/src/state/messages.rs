@@ -22,6 +22,7 @@ pub(crate) struct Message {
     pub(crate) attach: Option<Value>,
     pub(crate) reply_to: Option<i64>,
     pub(crate) forward: Option<Forward>,
+    pub(crate) file: Option<i64>,
     pub(crate) deleted: bool,
     pub(crate) url_preview: bool,
     pub(crate) reactions: Vec<(i64, String)>,
@@ -50,6 +51,7 @@ pub(crate) struct Post {
     pub(crate) attach: Option<Value>,
     pub(crate) reply_to: Option<i64>,
     pub(crate) forward: Option<Forward>,
+    pub(crate) file: Option<i64>,
     pub(crate) url_preview: bool,
     pub(crate) raw: Value,
 }
@@ -65,6 +67,7 @@ impl Post {
             attach: None,
             reply_to: None,
             forward: None,
+            file: None,
             url_preview: true,
             raw: Value::Null,
         }
@@ -113,6 +116,7 @@ impl State {
             attach: post.attach,
             reply_to: post.reply_to,
             forward: post.forward,
+            file: post.file,
             deleted: false,
             url_preview: post.url_preview,
             reactions: Vec::new(),

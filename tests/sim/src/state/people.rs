@@ -115,8 +115,8 @@ pub(crate) struct Credential {
     pub(crate) scopes: Vec<String>,
     /// The application; `None` for a webhook.
     pub(crate) client_id: Option<String>,
-    /// The access token; empty for a webhook.
-    pub(crate) token: String,
+    /// The access token, or the code of the webhook.
+    pub(crate) secret: String,
 }
 
 impl State {
@@ -218,7 +218,7 @@ impl State {
             user_id: config.user_id,
             scopes: config.scopes,
             client_id: None,
-            token: String::new(),
+            secret: code.clone(),
         });
         self.credentials
             .insert((config.user_id, code.clone()), credential);

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::edits::{Edit, edit, edited};
 use crate::world::{Answer, Client, World};
 
 /// How often anything panicked in this process.
@@ -28,98 +29,6 @@ fn watch_panics() {
             usual(info);
         }));
     });
-}
-
-/// What people who test parsers like to write.
-const WORDS: [&str; 28] = [
-    "[",
-    "]",
-    "[]",
-    "{",
-    "}",
-    "\"",
-    "\\",
-    "\\u0000",
-    ":",
-    ",",
-    "&",
-    "=",
-    "%5B",
-    "%5D=",
-    "%",
-    "%FF",
-    "+",
-    "null",
-    "-1",
-    "0",
-    "9223372036854775808",
-    "1e400",
-    "0.5",
-    "$result[",
-    "$error[a][b]",
-    "[USER=",
-    "chat",
-    "\n/",
-];
-
-#[derive(Clone, Debug)]
-enum Edit {
-    Set(Index, u8),
-    Insert(Index, Vec<u8>),
-    Word(Index, &'static str, usize),
-    Remove(Index, usize),
-    Repeat(Index, usize, usize),
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    prop_oneof![
-        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Edit::Set(at, byte)),
-        (any::<Index>(), vec(any::<u8>(), 1..8)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
-        (
-            any::<Index>(),
-            select(&WORDS[..]),
-            prop_oneof![9 => 1..3_usize, 1 => 100..40_000_usize]
-        )
-            .prop_map(|(at, word, times)| Edit::Word(at, word, times)),
-        (any::<Index>(), 1..40_usize).prop_map(|(at, length)| Edit::Remove(at, length)),
-        (any::<Index>(), 1..60_usize, 1..60_usize)
-            .prop_map(|(at, length, times)| Edit::Repeat(at, length, times)),
-    ]
-}
-
-fn edited(seed: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut bytes = seed.to_vec();
-    for edit in edits {
-        let place = |at: &Index| at.index(bytes.len() + 1);
-        match edit {
-            Edit::Set(at, byte) => {
-                let at = place(at);
-                if let Some(old) = bytes.get_mut(at) {
-                    *old = *byte;
-                }
-            }
-            Edit::Insert(at, new) => {
-                let at = place(at);
-                bytes.splice(at..at, new.iter().copied());
-            }
-            Edit::Word(at, word, times) => {
-                let at = place(at);
-                bytes.splice(at..at, word.repeat(*times).into_bytes());
-            }
-            Edit::Remove(at, length) => {
-                let at = place(at);
-                let end = bytes.len().min(at + length);
-                bytes.drain(at..end);
-            }
-            Edit::Repeat(at, length, times) => {
-                let at = place(at);
-                let end = bytes.len().min(at + length);
-                let piece = bytes[at..end].repeat(*times);
-                bytes.splice(at..at, piece);
-            }
-        }
-    }
-    bytes
 }
 
 /// All samples, with the ids of the world in place of theirs.
@@ -141,7 +50,7 @@ fn seeds(bot: i64, command: i64, message: i64) -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
-const METHODS: [&str; 34] = [
+const METHODS: [&str; 37] = [
     "batch",
     "profile",
     "scope",
@@ -176,6 +85,9 @@ const METHODS: [&str; 34] = [
     "imbot.v2.Chat.Message.Reaction.add",
     "imbot.v2.Chat.InputAction.notify",
     "no.such.method",
+    "imbot.v2.File.upload",
+    "im.v2.File.upload",
+    "imbot.v2.File.download",
 ];
 
 const MEDIA: [&str; 5] = [

@@ -3,7 +3,7 @@
 use bitrix24_sim::{ClosedPortal, Condition};
 use serde_json::{Value, json};
 
-use crate::control::Driven;
+use crate::driven::Driven;
 use crate::oauth::Installed;
 use crate::world::{Client, World, path_of};
 

@@ -1,10 +1,11 @@
 //! The README names tests that exist.
 
 const README: &str = include_str!("../../README.md");
-const SOURCES: [&str; 27] = [
+const SOURCES: [&str; 31] = [
     include_str!("answers.rs"),
     include_str!("batch.rs"),
     include_str!("bots.rs"),
+    include_str!("callbacks.rs"),
     include_str!("chats.rs"),
     include_str!("commands.rs"),
     include_str!("control.rs"),
@@ -13,6 +14,7 @@ const SOURCES: [&str; 27] = [
     include_str!("events.rs"),
     include_str!("faults.rs"),
     include_str!("doubt.rs"),
+    include_str!("files.rs"),
     include_str!("firing.rs"),
     include_str!("garbage.rs"),
     include_str!("fixtures.rs"),
@@ -21,7 +23,9 @@ const SOURCES: [&str; 27] = [
     include_str!("oauth.rs"),
     include_str!("people_events.rs"),
     include_str!("quirks.rs"),
+    include_str!("subscriptions.rs"),
     include_str!("switches.rs"),
+    include_str!("tokens.rs"),
     include_str!("user_commands.rs"),
     include_str!("../../src/batch.rs"),
     include_str!("../../src/limits.rs"),
