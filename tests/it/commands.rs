@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bitrix24_gateway::proto::v1::{
     self as pb, RegistrationOutcome as Outcome, update_command_request,
 };
-use bitrix24_sim::Quirks;
+
 use tonic::Code;
 
 use crate::scene::{Scene, failure, help, helper, told};
@@ -158,11 +158,10 @@ async fn rename_that_did_not_take_is_told_with_the_rest_applied() {
 
 #[tokio::test(start_paused = true)]
 async fn rename_takes_where_the_portal_stores_it() {
-    let quirks = Quirks {
-        rename_is_stored: true,
-        ..Quirks::default()
-    };
-    let mut scene = Scene::with(&[], quirks).await;
+    let mut scene = Scene::start().await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.rename_is_stored = true);
     scene.helper().await;
     let request = pb::UpdateCommandRequest {
         new_command: Some("support".to_owned()),

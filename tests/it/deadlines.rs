@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1 as pb;
-use bitrix24_sim::{Fault, Limits, Quirks};
+use bitrix24_sim::{Fault, Limits};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
@@ -37,7 +37,7 @@ fn within<T>(deadline: Duration, message: T) -> Request<T> {
 /// A scene whose bot is hardly polled, so that permits go to callers.
 async fn quiet(settings: &[(&'static str, &str)]) -> Scene {
     let quiet = [("polling.idle_pause", "10m"), ("polling.busy_for", "0s")];
-    let mut scene = Scene::with(&[&quiet[..], settings].concat(), Quirks::default()).await;
+    let mut scene = Scene::with(&[&quiet[..], settings].concat()).await;
     scene.portal.set_limits(Limits::none());
     scene.helper().await;
     scene

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1::{self as pb, AnswerOutcome};
-use bitrix24_sim::{Effect, Fault, Limits, Quirks};
+use bitrix24_sim::{Effect, Fault, Limits};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 use tonic::{Code, Request, Status};
@@ -26,7 +26,7 @@ async fn stage() -> (Scene, pb::ExecuteCommandRequest) {
         // One call is one request here: what is repeated is another story.
         ("calls.attempts", "1"),
     ];
-    let mut scene = Scene::with(&settings, Quirks::default()).await;
+    let mut scene = Scene::with(&settings).await;
     scene.portal.set_limits(Limits::none());
     let bot_id = scene.helper().await;
     let john = scene.portal.user(scene.john);

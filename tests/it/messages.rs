@@ -7,7 +7,7 @@ use bitrix24_gateway::proto::v1::{
     self as pb, attach_block::Block, keyboard_button::Kind,
     message_service_client::MessageServiceClient,
 };
-use bitrix24_sim::{Effect, Limits, Message, Quirks};
+use bitrix24_sim::{Effect, Limits, Message};
 use serde_json::{Value, json};
 use tonic::{Code, transport::Channel};
 
@@ -24,7 +24,7 @@ async fn stage() -> (Scene, MessageServiceClient<Channel>, i64) {
         ("rate.requests_per_second", "0"),
         ("polling.idle_pause", "5m"),
     ];
-    let mut scene = Scene::with(&settings, Quirks::default()).await;
+    let mut scene = Scene::with(&settings).await;
     scene.portal.set_limits(Limits::none());
     let bot_id = scene.helper().await;
     let messages = scene.messages();

@@ -10,7 +10,7 @@ mod trouble;
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1 as pb;
-use bitrix24_sim::{Effect, Fault, Limits, Quirks};
+use bitrix24_sim::{Effect, Fault, Limits};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -89,7 +89,7 @@ impl Stage {
             ("calls.attempts", "1"),
             ("polling.idle_pause", "5m"),
         ];
-        let mut scene = Scene::with(&settings, Quirks::default()).await;
+        let mut scene = Scene::with(&settings).await;
         scene.portal.set_limits(Limits::none());
         let bot_id = scene.helper().await;
         let command_id = scene.portal.commands(bot_id)[0].id;

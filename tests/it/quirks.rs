@@ -1,81 +1,87 @@
 //! Where sources on Bitrix24 disagree, the gateway does its job under every reading.
+//!
+//! The main job runs here under every single departure from what the simulated portal does by default.
+//! With `GATEWAY_QUIRK` set to the name of one, every scene of this binary has that departure:
+//! `.ci/quirks` runs the whole suite so.
 
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1::{self as pb, AnswerOutcome};
-use bitrix24_sim::*;
+use bitrix24_sim::{Quirks, Request};
+use serde_json::Value;
 
 use crate::scene::{Scene, answer, called};
 
-/// A name and what departs.
-type Departure = (&'static str, fn(&mut Quirks));
+/// Every single departure from the default, by name: `setting=value`.
+pub(crate) fn departures() -> Vec<(String, Quirks)> {
+    let Value::Object(defaults) = serde_json::to_value(Quirks::default()).unwrap() else {
+        panic!("quirks are an object");
+    };
+    let mut departures = vec![("documented".to_owned(), Quirks::documented())];
+    for (name, default) in &defaults {
+        for value in others(name, default) {
+            let mut changed = defaults.clone();
+            changed.insert(name.clone(), value.clone());
+            let quirks = serde_json::from_value(changed.into()).unwrap();
+            departures.push((format!("{name}={value}"), quirks));
+        }
+    }
+    departures
+}
 
-/// Every single departure from what the simulated portal does by default.
-const DEPARTURES: &[Departure] = &[
-    ("documented pages", |quirks| *quirks = Quirks::documented()),
-    ("ids as strings", |quirks| quirks.ids = IdShape::Strings),
-    ("empty maps as objects", |quirks| {
-        quirks.empty_maps = EmptyMap::Object
-    }),
-    ("empty maps as null", |quirks| {
-        quirks.empty_maps = EmptyMap::Null
-    }),
-    ("bare true", |quirks| quirks.answer_is_object = false),
-    ("no time", |quirks| quirks.time = false),
-    ("errors with status 403", |quirks| {
-        quirks.method_error_status = ErrorStatus::Forbidden
-    }),
-    ("numeric codes", |quirks| quirks.numeric_error_codes = true),
-    ("rename stored", |quirks| quirks.rename_is_stored = true),
-    ("siblings kept", |quirks| {
-        quirks.partial_properties_reset = false
-    }),
-    ("unknown fields", |quirks| quirks.unknown_fields = true),
-    ("uuid null", |quirks| {
-        quirks.missing_uuid = MissingUuid::Null
-    }),
-    ("chat as in samples", |quirks| {
-        quirks.event_chat = EntityShape::Sample
-    }),
-    ("chat by id", |quirks| {
-        quirks.event_chat = EntityShape::IdOnly
-    }),
-    ("chat empty", |quirks| {
-        quirks.event_chat = EntityShape::Empty
-    }),
-    ("user by id", |quirks| {
-        quirks.event_user = EntityShape::IdOnly
-    }),
-    ("user empty", |quirks| {
-        quirks.event_user = EntityShape::Empty
-    }),
-    ("message as in samples", |quirks| {
-        quirks.event_message = EntityShape::Sample
-    }),
-    ("message by id", |quirks| {
-        quirks.event_message = EntityShape::IdOnly
-    }),
-    ("duplicate keys", |quirks| {
-        quirks.duplicate_message_keys = true
-    }),
-    ("foreign bots reduced", |quirks| {
-        quirks.foreign_bot = BotForm::Reduced
-    }),
-    ("no parent", |quirks| quirks.no_parent = NothingIs::Null),
-    ("chat colour", |quirks| quirks.chat_color = false),
-    ("last activity", |quirks| {
-        quirks.last_activity = LastActivity::Date
-    }),
-    ("plain slashes", |quirks| quirks.escaped_slashes = false),
-    ("gaps between events", |quirks| quirks.event_id_gap = 1000),
-];
+/// The departure that the environment asks for, else the default.
+pub(crate) fn from_environment() -> Quirks {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how to test is not the gateway's configuration"
+    )]
+    let Ok(wanted) = std::env::var("GATEWAY_QUIRK") else {
+        return Quirks::default();
+    };
+    let found = departures().into_iter().find(|(name, _)| *name == wanted);
+    found
+        .unwrap_or_else(|| panic!("no departure is named {wanted}"))
+        .1
+}
+
+/// The other values of a setting.
+fn others(name: &str, default: &Value) -> Vec<Value> {
+    match default {
+        Value::Bool(truth) => vec![Value::Bool(!truth)],
+        Value::Number(_) => vec![Value::from(1000)],
+        // The names of the choices stand in the complaint about a wrong one.
+        _ => {
+            let mut wrong = serde_json::to_value(Quirks::default()).unwrap();
+            wrong[name] = Value::from("?");
+            let complaint = serde_json::from_value::<Quirks>(wrong)
+                .unwrap_err()
+                .to_string();
+            let choices = complaint.split('`').skip(3).step_by(2).map(Value::from);
+            let others: Vec<_> = choices.filter(|choice| choice != default).collect();
+            assert!(!others.is_empty(), "{name}: {complaint}");
+            others
+        }
+    }
+}
+
+#[test]
+fn every_switch_departs_and_is_listed() {
+    let departures = departures();
+    assert!(departures.len() > 50, "{}", departures.len());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how to test is not the gateway's configuration"
+    )]
+    if let Ok(file) = std::env::var("GATEWAY_QUIRKS_LIST") {
+        let names: Vec<_> = departures.into_iter().map(|(name, _)| name).collect();
+        std::fs::write(file, names.join("\n") + "\n").unwrap();
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn the_main_job_is_done_under_every_single_quirk() {
-    for (name, depart) in DEPARTURES {
-        let mut quirks = Quirks::default();
-        depart(&mut quirks);
-        let mut scene = Scene::with(&[], quirks).await;
+    for (name, quirks) in departures() {
+        let mut scene = Scene::of("webhook_url", &[], quirks).await;
         scene.helper().await;
         let again = scene
             .bots
@@ -95,6 +101,9 @@ async fn the_main_job_is_done_under_every_single_quirk() {
             scene.anna_types(&format!("/help {round}"));
             let (_, event) = stream.event().await;
             assert_eq!(called(&event).params, round, "{name}");
+            if command_without_message(&event) {
+                continue;
+            }
             let answered = scene
                 .bots
                 .answer_command(answer(&event, round))
@@ -122,4 +131,9 @@ async fn the_main_job_is_done_under_every_single_quirk() {
             .collect();
         assert_eq!(errors, ["imbot.v2.Bot.get"], "{name}");
     }
+}
+
+/// Whether the portal left out which message the command stands in: then nobody can answer it.
+fn command_without_message(event: &pb::Event) -> bool {
+    crate::scene::command_added(event).message.is_none()
 }

@@ -22,6 +22,8 @@ use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Code, Status, Streaming, transport::Channel};
 use tonic_types::StatusExt as _;
 
+use crate::quirks;
+
 /// How long anything may take, by the paused clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -51,16 +53,21 @@ struct Gateway {
 
 impl Scene {
     pub(crate) async fn start() -> Self {
-        Self::with(&[], Quirks::default()).await
+        Self::with(&[]).await
     }
 
-    /// With further settings and another portal behaviour.
-    pub(crate) async fn with(settings: &[(&'static str, &str)], quirks: Quirks) -> Self {
-        Self::at("webhook_url", settings, quirks).await
+    /// With further settings.
+    pub(crate) async fn with(settings: &[(&'static str, &str)]) -> Self {
+        Self::at("webhook_url", settings).await
     }
 
     /// With the portal's webhook URL in this setting.
-    pub(crate) async fn at(
+    pub(crate) async fn at(url: &'static str, settings: &[(&'static str, &str)]) -> Self {
+        Self::of(url, settings, quirks::from_environment()).await
+    }
+
+    /// With a portal that behaves in this way.
+    pub(crate) async fn of(
         url: &'static str,
         settings: &[(&'static str, &str)],
         quirks: Quirks,

@@ -58,7 +58,7 @@ async fn stolen_disk_yields_neither_tokens_nor_texts() {
 #[tokio::test(start_paused = true)]
 async fn callers_see_no_secret_in_answers_and_errors() {
     let once = [("calls.attempts", "1")];
-    let mut scene = Scene::with(&once, bitrix24_sim::Quirks::default()).await;
+    let mut scene = Scene::with(&once).await;
     scene.helper().await;
     let token = scene.portal.bot_by_code("helper").unwrap().token.unwrap();
     let code = webhook_code(&scene);

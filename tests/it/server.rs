@@ -6,7 +6,7 @@ use bitrix24_gateway::{
     fault::Reason,
     proto::v1::{self as pb, bot_service_server, message_service_server, server_service_server},
 };
-use bitrix24_sim::{Fault, Quirks};
+use bitrix24_sim::Fault;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -157,7 +157,7 @@ async fn server_info_tells_version_portal_and_log() {
         "the log is the same after a restart"
     );
 
-    let other = Scene::at("portals.acme.webhook_url", &[], Quirks::default()).await;
+    let other = Scene::at("portals.acme.webhook_url", &[]).await;
     let other = ask(&other).await;
     assert_eq!(other.default_portal, "");
     assert_ne!(other.log_id, info.log_id);
@@ -175,7 +175,7 @@ async fn published_reasons_are_those_of_the_code() {
 
 #[tokio::test(start_paused = true)]
 async fn request_beyond_the_limit_is_refused_and_the_connection_goes_on() {
-    let mut scene = Scene::with(&[("grpc.max_request_bytes", "65536")], Quirks::default()).await;
+    let mut scene = Scene::with(&[("grpc.max_request_bytes", "65536")]).await;
     let mut request = helper();
     request.properties.as_mut().unwrap().avatar = Some(vec![0; 70_000]);
     let status = scene.bots.register_bot(request).await.unwrap_err();

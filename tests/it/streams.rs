@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitrix24_gateway::proto::v1::{
     self as pb, stream_start::Position, subscribe_command_events_response::Item,
 };
-use bitrix24_sim::{Fault, Quirks};
+use bitrix24_sim::Fault;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
@@ -209,7 +209,7 @@ async fn slow_reader_gets_everything_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_history_is_out_of_range_for_a_cursor() {
-    let mut scene = Scene::with(&[("events.retention", "1h")], Quirks::default()).await;
+    let mut scene = Scene::with(&[("events.retention", "1h")]).await;
     scene.helper().await;
     history(&mut scene, &["one", "two"]).await;
     let (cursor, _) = scene.subscribe(earliest()).await.event().await;

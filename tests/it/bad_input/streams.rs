@@ -6,7 +6,6 @@ use tonic::Code;
 
 use super::{long, refused_for, refused_with, scene};
 use crate::scene::{Scene, answer, broken_fields, failure, helper, told};
-use bitrix24_sim::Quirks;
 
 fn from(position: Position) -> pb::SubscribeCommandEventsRequest {
     pb::SubscribeCommandEventsRequest {
@@ -210,7 +209,7 @@ async fn event_ids_that_lead_nowhere_say_why() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_default_portal_one_must_be_named() {
-    let mut scene = Scene::at("portals.acme.webhook_url", &[], Quirks::default()).await;
+    let mut scene = Scene::at("portals.acme.webhook_url", &[]).await;
     let register = scene.bots.register_bot(helper()).await;
     refused_with(
         ("register", register),
