@@ -218,6 +218,8 @@ reasons! {
     AccessDenied = "ACCESS_DENIED",
     PortalRefused = "PORTAL_REFUSED",
     UnreadableAnswer = "UNREADABLE_ANSWER",
+    UnreadableRequest = "UNREADABLE_REQUEST",
+    UnknownRpc = "UNKNOWN_RPC",
 }
 
 /// Shows an error with its causes, for logs.

@@ -2,7 +2,8 @@
 //!
 //! Everything that can be judged without a portal is judged in [`convert`], before a call is spent.
 //! [`deadline`] bounds how long a caller waits, never what was sent. [`ledger`] lets a call that
-//! carries a key run once. [`status`] is the only place that knows gRPC codes.
+//! carries a key run once. [`status`] is the only place that knows gRPC codes, but for [`unread`]:
+//! what the server library refuses by itself.
 
 mod bots;
 mod caller;
@@ -13,6 +14,7 @@ mod info;
 mod ledger;
 mod messages;
 mod status;
+mod unread;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -22,6 +24,7 @@ use tonic::{
     transport::{Server as TonicServer, server::TcpIncoming},
 };
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
 use tracing::info;
 
 pub use self::ledger::Ledger;
@@ -122,6 +125,7 @@ impl Server {
             .tcp_keepalive(Some(KEEPALIVE))
             .max_concurrent_streams(STREAMS)
             .http2_max_header_list_size(HEADERS)
+            .layer(MapResponseLayer::new(unread::explain))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await

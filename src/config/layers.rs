@@ -1,11 +1,11 @@
 //! Puts the layers on top of each other: defaults < file < environment < flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::{
     Error as FigmentError, Figment, Metadata, Profile, Provider,
     error::Kind,
-    providers::{Format, Toml},
+    providers::{Data, Format, Toml},
     util,
     value::{Dict, Map, Value},
 };
@@ -62,7 +62,7 @@ pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
             path: path.clone(),
             cause,
         })?;
-        figment = figment.merge(Toml::string(&text));
+        figment = figment.merge(File(path, Toml::string(&text)));
     }
     let environment = sources.environment.iter().filter_map(|(key, value)| {
         let path = key
@@ -81,6 +81,19 @@ pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
         .merge(Pairs("a flag", flags.collect()))
         .extract()
         .map_err(|error| Error::Malformed(describe(&error)))
+}
+
+/// The configuration file, which complaints then name.
+struct File<'a>(&'a Path, Data<Toml>);
+
+impl Provider for File<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("the configuration file", self.0)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, FigmentError> {
+        self.1.data()
+    }
 }
 
 /// Settings as pairs of path and value.
@@ -111,8 +124,19 @@ fn typed(text: &str, default: Option<&Value>) -> Value {
     read.unwrap_or_else(|| text.into())
 }
 
-/// The first problem as a sentence. Never the value itself: it may be a secret.
+/// The first problem as a sentence, with the file it stands in. Never the value itself: it may be a
+/// secret.
 fn describe(error: &FigmentError) -> String {
+    let metadata = error.metadata.as_ref();
+    let file = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
+    let problem = problem(error);
+    match file {
+        Some(file) => format!("{}: {problem}", file.display()),
+        None => problem,
+    }
+}
+
+fn problem(error: &FigmentError) -> String {
     let path = error.path.join(".");
     match &error.kind {
         Kind::UnknownField(field, known) => {

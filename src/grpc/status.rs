@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::fault::{Chain, Executed, Fault, Kind, Origin, Reason, Violation};
 
 /// The `domain` of every `ErrorInfo`.
-const DOMAIN: &str = "gateway.bitrix24";
+pub(super) const DOMAIN: &str = "gateway.bitrix24";
 
 // A status travels in the trailers, which clients take up to 8 KiB: percent-encoded the message, in
 // base64 the details, in which the message stands once more. What callers or portals write into them

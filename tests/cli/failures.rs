@@ -57,18 +57,21 @@ async fn wrong_configuration_names_the_setting() {
     let file = desk.write("unknown.toml", "[grpc]\nport = 50051\n");
     says(
         &told(&desk, 2, &["--config", &file], &[]).await,
-        &["`grpc.port`", "listen"],
+        &["unknown.toml", "`grpc.port`", "listen"],
     );
     let file = desk.write("types.toml", "[rate]\nburst = \"many\"\n");
     says(
         &told(&desk, 2, &["--config", &file], &[]).await,
-        &["`rate.burst`"],
+        &["types.toml", "`rate.burst`"],
     );
     let file = desk.write(
         "broken.toml",
         &format!("webhook_url = \"https://a/rest/1/{SECRET}/\n"),
     );
-    says(&told(&desk, 2, &["--config", &file], &[]).await, &["TOML"]);
+    says(
+        &told(&desk, 2, &["--config", &file], &[]).await,
+        &["broken.toml", "TOML"],
+    );
     let line = told(&desk, 2, &["--config", "nowhere.toml"], &[]).await;
     says(&line, &["--config", "nowhere.toml"]);
 

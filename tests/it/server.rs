@@ -179,7 +179,10 @@ async fn request_beyond_the_limit_is_refused_and_the_connection_goes_on() {
     let mut request = helper();
     request.properties.as_mut().unwrap().avatar = Some(vec![0; 70_000]);
     let status = scene.bots.register_bot(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(
+        told(&status),
+        failure(Code::OutOfRange, "UNREADABLE_REQUEST", "no")
+    );
     assert!(scene.calls().is_empty());
     scene.bots.register_bot(helper()).await.unwrap();
 }
@@ -200,8 +203,35 @@ async fn unknown_methods_and_services_are_unimplemented() {
             .unary(request, PathAndQuery::from_static(path), codec)
             .await
             .unwrap_err();
-        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+        assert_eq!(
+            told(&status),
+            failure(Code::Unimplemented, "UNKNOWN_RPC", "no"),
+            "{path}"
+        );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_no_message_are_told_as_such() {
+    let scene = Scene::start().await;
+    let mut client = Grpc::new(scene.channel());
+    client.ready().await.unwrap();
+    // A message of another type: its first field is a number where a text is expected.
+    let codec = tonic_prost::ProstCodec::<prost_types::Duration, pb::GetBotResponse>::default();
+    let wrong = prost_types::Duration {
+        seconds: 1,
+        nanos: 0,
+    };
+    let path = PathAndQuery::from_static("/bitrix24.gateway.v1.BotService/GetBot");
+    let status = client
+        .unary(Request::new(wrong), path, codec)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        told(&status),
+        failure(Code::Internal, "UNREADABLE_REQUEST", "no")
+    );
+    assert!(scene.calls().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
