@@ -27,6 +27,7 @@ const PROBE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct App {
     store: Store,
+    portals: Portals,
     events: Events,
     server: Server,
     address: SocketAddr,
@@ -76,6 +77,7 @@ impl App {
             store,
             created_key_file,
         } = Store::open(config.store, clock).await?;
+        portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(
             store.clone(),
@@ -85,7 +87,7 @@ impl App {
             config.events,
         );
         let parts = Parts {
-            portals,
+            portals: portals.clone(),
             bots,
             events: events.clone(),
             ledger: Ledger::new(store.clone(), clock),
@@ -104,6 +106,7 @@ impl App {
         Ok(Self {
             address: server.address().map_err(listen)?,
             store,
+            portals,
             events,
             server,
             created_key_file,
@@ -138,6 +141,7 @@ impl App {
     pub async fn run(self) -> Result<(), Error> {
         let Self {
             store,
+            portals,
             events,
             server,
             address,
@@ -164,6 +168,7 @@ impl App {
                 Ok(Ok(()))
             }),
         };
+        portals.rest(&store).await;
         store.close().await;
         info!("gateway stopped");
         served.map_err(Error::Broken)?.map_err(Error::Serve)

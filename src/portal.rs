@@ -29,15 +29,23 @@ pub mod wire;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use self::{
-    admission::Admission, auth::Credential, limit::Limit, queue::Queue, retry::Budget,
-    sender::Sender, transport::Transport, wire::Reply,
+    admission::Admission,
+    auth::Credential,
+    limit::{Account, Limit, Memory},
+    queue::Queue,
+    retry::Budget,
+    sender::Sender,
+    transport::Transport,
+    wire::Reply,
 };
 use crate::{
     clock::Clock,
     fault::{Fault as _, Reason},
     ids::PortalId,
+    store::{self, Store},
 };
 
 pub use auth::WebhookUrl;
@@ -69,6 +77,7 @@ pub struct Portals(Arc<All>);
 #[derive(Debug)]
 struct All {
     portals: BTreeMap<PortalId, Portal>,
+    memory: Memory,
     default: Option<PortalId>,
 }
 
@@ -103,6 +112,13 @@ pub enum Health {
     Unreachable,
 }
 
+/// Ends what keeps the limits.
+impl Drop for All {
+    fn drop(&mut self) {
+        self.memory.worth_keeping.notify_one();
+    }
+}
+
 impl Portals {
     /// Handles for all configured portals. Must be called on a runtime.
     ///
@@ -111,8 +127,21 @@ impl Portals {
     /// When TLS or the HTTP client cannot be set up.
     pub fn new(config: Config, clock: Clock) -> Result<Self, transport::Error> {
         let transport = Transport::new(&config.transport)?;
+        let mut memory = Memory {
+            accounts: BTreeMap::new(),
+            limits: Vec::new(),
+            worth_keeping: Arc::new(Notify::new()),
+            clock,
+        };
         let portal = |(id, url): (PortalId, WebhookUrl)| {
-            let limit = Limit::new(config.rate, config.operating_budget);
+            let account = memory.accounts.entry(url.address());
+            let account = account.or_insert_with(|| Arc::new(Account::new(config.rate)));
+            let limit = Arc::new(Limit::new(
+                Arc::clone(account),
+                config.operating_budget,
+                Arc::clone(&memory.worth_keeping),
+            ));
+            memory.limits.push((id.clone(), Arc::clone(&limit)));
             let credential = Credential::Webhook(url);
             let sender = Sender::new(id.clone(), credential, limit, transport.clone(), clock);
             let sender = Arc::new(sender);
@@ -125,10 +154,37 @@ impl Portals {
             }));
             (id, portal)
         };
+        let portals = config.portals.into_iter().map(portal).collect();
         Ok(Self(Arc::new(All {
-            portals: config.portals.into_iter().map(portal).collect(),
+            portals,
+            memory,
             default: config.default,
         })))
+    }
+
+    /// Goes on where the limits were before a restart, and keeps them from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn remember(&self, store: &Store) -> Result<(), store::Error> {
+        self.0.memory.resume(&store.pacing().await?);
+        self.0.memory.keep_ahead(store).await;
+        let worth_keeping = Arc::clone(&self.0.memory.worth_keeping);
+        let (all, store) = (Arc::downgrade(&self.0), store.clone());
+        tokio::spawn(async move {
+            loop {
+                worth_keeping.notified().await;
+                let Some(all) = all.upgrade() else { break };
+                all.memory.keep_ahead(&store).await;
+            }
+        });
+        Ok(())
+    }
+
+    /// Keeps where the limits are, for the next start. Nothing may be sent afterwards.
+    pub async fn rest(&self, store: &Store) {
+        self.0.memory.keep(store).await;
     }
 
     /// A portal by name.

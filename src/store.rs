@@ -1,5 +1,5 @@
 //! What outlives a restart: our bots and their tokens, the event log, how far each poll came, what
-//! became of calls that must not run twice.
+//! became of calls that must not run twice, how far the limits of portals were used up.
 //!
 //! One SQLite file in a folder of its own, written by one task and read by several. Writes that wait
 //! together are committed together, so durability costs one `fsync` per group and not per write.
@@ -13,6 +13,7 @@ pub mod error;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+mod pacing;
 mod row;
 pub mod seal;
 mod sqlite;

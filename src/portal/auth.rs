@@ -68,6 +68,15 @@ impl WebhookUrl {
     }
 }
 
+impl WebhookUrl {
+    /// Host and port: what shares one address shares one limit.
+    pub(super) fn address(&self) -> String {
+        let url = self.0.expose();
+        let port = url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.0.host())
+    }
+}
+
 impl Credential {
     /// The address and the body of a call.
     pub(super) fn authorize(&self, call: &Call) -> Result<(SecretUrl, Body), Cause> {

@@ -5,102 +5,132 @@
 //! spend so many seconds in each method within ten minutes, which only the portal's answers tell (C5).
 //!
 //! Both are mirrored on the safe side of their readings. Invariant: nothing reaches the transport
-//! without a permit.
+//! without a permit. [`memory`] carries both over a restart.
 
+mod memory;
 mod operating;
 mod rate;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use self::{operating::Operating, rate::Bucket};
 use super::wire::{Method, Time};
 
-pub use rate::Rate;
+pub(super) use self::memory::Memory;
+pub use self::rate::Rate;
 
 /// The gate to one portal.
 #[derive(Debug)]
 pub(super) struct Limit {
-    rate: Rate,
-    budgets: Mutex<Budgets>,
+    account: Arc<Account>,
+    operating: Mutex<Operating>,
+    worth_keeping: Arc<Notify>,
 }
 
+/// What everything that leaves for one address shares, by whatever name and credential.
 #[derive(Debug)]
-struct Budgets {
-    bucket: Bucket,
-    operating: Operating,
+pub(super) struct Account {
+    rate: Rate,
+    bucket: Mutex<Bucket>,
+}
+
+impl Account {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            bucket: Mutex::new(Bucket::new(rate, Instant::now())),
+        }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Limit {
-    pub(super) fn new(rate: Rate, operating_budget: Duration) -> Self {
+    /// `worth_keeping` is told when something changed that must outlive a restart.
+    pub(super) fn new(
+        account: Arc<Account>,
+        operating_budget: Duration,
+        worth_keeping: Arc<Notify>,
+    ) -> Self {
         Self {
-            rate,
-            budgets: Mutex::new(Budgets {
-                bucket: Bucket::new(rate, Instant::now()),
-                operating: Operating::new(operating_budget),
-            }),
+            account,
+            operating: Mutex::new(Operating::new(operating_budget)),
+            worth_keeping,
         }
     }
 
     pub(super) fn rate(&self) -> Rate {
-        self.rate
+        self.account.rate
     }
 
     /// Takes a permit for one request, or says when to ask again.
     pub(super) fn permit(&self, now: Instant) -> Result<(), Instant> {
-        self.budgets().bucket.take(now)
+        let mut bucket = self.account.bucket();
+        let permit = bucket.take(now);
+        if bucket.needs_cover(now) {
+            self.worth_keeping.notify_one();
+        }
+        permit
     }
 
     /// Gives a permit back that was not used.
     pub(super) fn return_permit(&self) {
-        self.budgets().bucket.put_back();
+        self.account.bucket().put_back();
     }
 
     /// How many more requests could leave now.
     pub(super) fn spare(&self, now: Instant) -> u32 {
-        self.budgets().bucket.spare(now)
+        self.account.bucket().spare(now)
     }
 
     /// When the next permit will be there if so many are taken first.
     pub(super) fn ready_after(&self, requests: u32, now: Instant) -> Instant {
-        self.budgets().bucket.ready_after(requests, now)
+        self.account.bucket().ready_after(requests, now)
     }
 
     /// Whether a method has operating time left, or when it will have.
     pub(super) fn method_ready(&self, method: Method, now: Instant) -> Result<(), Instant> {
-        self.budgets().operating.ready(method, now)
+        self.operating().ready(method, now)
     }
 
     /// A call of a method left.
     pub(super) fn began(&self, method: Method) {
-        self.budgets().operating.began(method);
+        self.operating().began(method);
     }
 
     /// A call of a method came back, perhaps telling what it cost. `unix` is our clock now.
     pub(super) fn ended(&self, method: Method, time: Option<&Time>, unix: f64, now: Instant) {
-        self.budgets().operating.ended(method, time, unix, now);
+        self.operating().ended(method, time, unix, now);
     }
 
     /// How long a call of a method takes in the portal, if one was seen.
     pub(super) fn usual(&self, method: Method) -> Option<Duration> {
-        self.budgets().operating.usual(method)
+        self.operating().usual(method)
     }
 
     /// The portal refused for its rate: somebody else shares our address, so its counter is full.
     pub(super) fn refused(&self, now: Instant) {
-        self.budgets().bucket.fill(now);
+        self.account.bucket().fill(now);
+        self.worth_keeping.notify_one();
     }
 
     /// The portal refused a method for its operating time. Says until when it is not called.
     pub(super) fn banned(&self, method: Method, now: Instant) -> Instant {
-        self.budgets().operating.banned(method, now)
+        let until = self.operating().banned(method, now);
+        self.worth_keeping.notify_one();
+        until
     }
 
-    fn budgets(&self) -> MutexGuard<'_, Budgets> {
-        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn operating(&self) -> MutexGuard<'_, Operating> {
+        self.operating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicI64, Ordering},
 };
 
@@ -28,7 +28,7 @@ use crate::{clock::Clock, fault::Fault as _, ids::PortalId};
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) portal: PortalId,
-    pub(super) limit: Limit,
+    pub(super) limit: Arc<Limit>,
     credential: Credential,
     transport: Transport,
     clock: Clock,
@@ -41,7 +41,7 @@ impl Sender {
     pub(super) fn new(
         portal: PortalId,
         credential: Credential,
-        limit: Limit,
+        limit: Arc<Limit>,
         transport: Transport,
         clock: Clock,
     ) -> Self {

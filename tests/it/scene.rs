@@ -123,17 +123,31 @@ impl Scene {
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
-    /// Starts the gateway again on what a crash at this moment would leave on the disk.
+    /// Starts the gateway again on what a crash at this moment would leave on the disk. The old one
+    /// is still there, as if its calls under way had been the last it did.
     pub(crate) async fn crash(&mut self) {
-        let left = self.folder.path().join("left");
-        std::fs::create_dir(&left).unwrap();
+        self.copy_what_a_crash_leaves();
+        self.start_again().await;
+    }
+
+    /// The same when nothing is under way: the old one ends.
+    pub(crate) async fn crash_at_rest(&mut self) {
+        self.copy_what_a_crash_leaves();
+        self.restart().await;
+    }
+
+    fn copy_what_a_crash_leaves(&mut self) {
+        let left = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+        let place = |settings: &[(&str, String)]| {
+            let dir = settings.iter().rev().find(|(key, _)| *key == "store.dir");
+            dir.map(|(_, dir)| dir.into())
+        };
+        let store = place(&self.settings).unwrap_or_else(|| self.folder.path().join("store"));
         // What is committed is in these two, whatever the process had in mind.
         for name in ["store.db", "store.db-wal"] {
-            let from = self.folder.path().join("store").join(name);
-            std::fs::copy(from, left.join(name)).unwrap();
+            std::fs::copy(store.join(name), left.join(name)).unwrap();
         }
         self.set("store.dir", left.display().to_string());
-        self.start_again().await;
     }
 
     pub(crate) fn channel(&self) -> Channel {

@@ -5,8 +5,12 @@
 //! line through, so we stop before the line: what is under way counts with what such a call usually
 //! takes. After a ban the later of both published readings holds: the time told, and five minutes.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::portal::wire::{Method, Time};
@@ -40,7 +44,57 @@ struct Spent {
     usual: Option<f64>,
 }
 
+/// What outlives a restart, by method. Times are milliseconds from when it was written.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept(BTreeMap<String, KeptMethod>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMethod {
+    seconds: f64,
+    forgiven_in: u64,
+    banned_for: u64,
+    usual: Option<f64>,
+}
+
 impl Operating {
+    /// What is worth keeping.
+    pub(super) fn keep(&self, now: Instant) -> Kept {
+        let millis = |until: Option<Instant>| {
+            let left = until.map(|until| until.saturating_duration_since(now));
+            u64::try_from(left.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+        };
+        let kept = self.methods.iter().map(|(method, spent)| {
+            let kept = KeptMethod {
+                seconds: spent.seconds,
+                forgiven_in: millis(spent.until),
+                banned_for: millis(spent.banned_until),
+                usual: spent.usual,
+            };
+            (method.as_str().to_owned(), kept)
+        });
+        Kept(kept.collect())
+    }
+
+    /// Goes on from what was kept this long ago.
+    pub(super) fn resume(&mut self, kept: &Kept, ago: Duration, now: Instant) {
+        // Nothing is kept for longer than a ban and a window, whatever the record says.
+        let left = |millis: u64| {
+            let left = Duration::from_millis(millis).saturating_sub(ago);
+            (!left.is_zero()).then(|| now + left.min(WINDOW))
+        };
+        for method in Method::ALL {
+            let Some(kept) = kept.0.get(method.as_str()) else {
+                continue;
+            };
+            let until = left(kept.forgiven_in);
+            let spent = self.methods.entry(*method).or_default();
+            spent.seconds = if until.is_some() { kept.seconds } else { 0.0 };
+            spent.until = until;
+            spent.banned_until = left(kept.banned_for);
+            spent.usual = kept.usual;
+        }
+    }
+
     pub(super) fn new(budget: Duration) -> Self {
         Self {
             budget: budget.as_secs_f64(),
@@ -177,6 +231,26 @@ mod tests {
         assert_eq!(until, now + Duration::from_secs(500));
         assert_eq!(operating.ready(METHOD, now), Err(until));
         assert!(operating.ready(METHOD, until).is_ok());
+    }
+
+    #[test]
+    fn sums_and_bans_outlive_a_restart_by_what_is_left_of_them() {
+        let now = Instant::now();
+        let mut operating = budget();
+        operating.ended(METHOD, Some(&told(400.0, 30.0, 60)), 1000.0, now);
+        operating.banned(Method::BotGet, now);
+        let kept = serde_json::to_string(&operating.keep(now)).unwrap();
+        let kept: Kept = serde_json::from_str(&kept).unwrap();
+        let mut heir = budget();
+        heir.resume(&kept, Duration::from_secs(20), now);
+        assert_eq!(heir.ready(METHOD, now), Err(now + Duration::from_secs(40)));
+        let until = now + BAN - Duration::from_secs(20);
+        assert_eq!(heir.ready(Method::BotGet, now), Err(until));
+        assert!(heir.ready(Method::BotList, now).is_ok());
+        let mut late = budget();
+        late.resume(&kept, Duration::from_secs(3600), now);
+        assert!(late.ready(METHOD, now).is_ok());
+        assert!(late.ready(Method::BotGet, now).is_ok());
     }
 
     #[test]

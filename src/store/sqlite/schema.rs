@@ -80,6 +80,9 @@ const STEPS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ledger_at ON ledger (at);
 
+    -- How far the limits of portals were used up.
+    CREATE TABLE pacing (name TEXT PRIMARY KEY, used TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
     CREATE TABLE unreadable (
         portal TEXT NOT NULL,
         dedupe_key TEXT NOT NULL,
