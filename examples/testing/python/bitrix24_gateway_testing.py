@@ -48,15 +48,16 @@ def bitrix24_simulator():
 
 @pytest.fixture
 def make_bitrix24(bitrix24_simulator, request):
-    """Makes further portals, each with a gateway; they end with the test."""
+    """Makes further portals, each with a gateway, also from threads of the test; they end with the test."""
     made = request.node.stash.setdefault(MADE, [])
     with contextlib.ExitStack() as stack:
 
         def make(portal=None, gateway=None):
-            made.append(Bitrix24(bitrix24_simulator, portal or {}, gateway or {}))
-            stack.callback(made[-1].close)
-            made[-1].start_gateway()
-            return made[-1]
+            world = Bitrix24(bitrix24_simulator, portal or {}, gateway or {})
+            made.append(world)
+            stack.callback(world.close)
+            world.start_gateway()
+            return world
 
         yield make
 
