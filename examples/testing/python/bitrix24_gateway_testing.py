@@ -1,7 +1,8 @@
 """Tests of Bitrix24 bots as stories: people type, the bot answers, and things go wrong on purpose.
 
-A plugin for pytest, of one file: `pytest_plugins = ["bitrix24_gateway_testing"]` in the top `conftest.py`, or
-`pytest -p bitrix24_gateway_testing`. Needs the binary `bitrix24-gateway`, named by BITRIX24_GATEWAY_BIN or in PATH.
+A plugin for pytest, of one file: `pytest_plugins = ["bitrix24_gateway_testing"]` in the top `conftest.py`, or, where
+it can be imported, `pytest -p bitrix24_gateway_testing`. Needs the binary `bitrix24-gateway`, named by
+BITRIX24_GATEWAY_BIN or in PATH.
 
 A run has one simulator process. Each test has a portal of its own in it and a gateway process of its own with a
 store of its own, so tests do not see each other; all portals share one clock. What the simulator can do beyond
