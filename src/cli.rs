@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+#[cfg(feature = "sim")]
+use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
@@ -26,6 +28,9 @@ enum Command {
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
     #[cfg(feature = "sim")]
     Demo,
+    /// Run a simulated Bitrix24 portal to test bots against; prints its addresses as one line of JSON.
+    #[cfg(feature = "sim")]
+    Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
 }
@@ -60,6 +65,8 @@ impl Cli {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => fail(1, &error),
             },
+            #[cfg(feature = "sim")]
+            Command::Sim(options) => simulate(options).await,
             #[expect(clippy::print_stdout, reason = "it is what the command is for")]
             Command::Defaults => {
                 print!("{}", crate::config::DEFAULTS);
@@ -124,6 +131,20 @@ impl Serve {
         Flags(flags)
     }
 }
+
+#[cfg(feature = "sim")]
+async fn simulate(options: standalone::Options) -> ExitCode {
+    match standalone::run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ standalone::Error::Trust { .. }) => fail(USAGE, &Unsimulated(error)),
+        Err(error) => fail(1, &Unsimulated(error)),
+    }
+}
+
+#[cfg(feature = "sim")]
+#[derive(Debug, thiserror::Error)]
+#[error("simulated portal: {}", crate::fault::Chain(.0))]
+struct Unsimulated(#[source] standalone::Error);
 
 /// Prints the help that was asked for, or says in one line how the command line is wrong.
 #[must_use]

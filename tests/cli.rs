@@ -16,3 +16,5 @@ mod failures;
 mod process;
 #[path = "cli/serving.rs"]
 mod serving;
+#[path = "cli/simulating.rs"]
+mod simulating;

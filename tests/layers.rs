@@ -12,12 +12,13 @@ use std::{
 };
 
 /// A name, and the files that may use it, as beginnings of their paths below `src`.
-const PLACES: [(&str, &[&str]); 4] = [
+const PLACES: [(&str, &[&str]); 5] = [
     (
         "tonic",
         &["grpc", "app.rs", "cli.rs", "demo.rs", "proto.rs"],
     ),
     ("proto", &["grpc", "app.rs", "cli.rs", "demo.rs"]),
+    ("bitrix24_sim", &["cli.rs", "demo.rs"]),
     ("reqwest", &["portal/transport"]),
     ("env", &["config"]),
 ];

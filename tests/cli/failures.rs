@@ -21,7 +21,7 @@ fn says(line: &str, words: &[&str]) {
 async fn wrong_command_line_is_told_in_one_line() {
     let desk = Desk::new().await;
     for (arguments, words) in [
-        (&[][..], &["serve", "demo", "defaults", "--help"][..]),
+        (&[][..], &["serve", "demo", "sim", "defaults", "--help"][..]),
         (&["sevre"], &["sevre", "serve", "--help"]),
         (
             &["serve", "--lisen", "x"],

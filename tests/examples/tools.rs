@@ -25,10 +25,12 @@ pub(crate) struct Language {
     pub(crate) script: &'static str,
     /// What it consists of.
     files: &'static [&'static str],
+    /// What its tools are made of beside that, below `examples`.
+    beside: &'static [&'static str],
     pub(crate) bot_code: &'static str,
     /// Tells the version of the tools, which do not outlive it.
     version: &'static [&'static str],
-    /// Makes the tools, as the README of the example says.
+    /// Makes the tools, as the READMEs of the examples say.
     install: &'static [&'static str],
     /// From the folder of the example.
     interpreter: &'static str,
@@ -38,9 +40,16 @@ pub(crate) const PYTHON: Language = Language {
     folder: "python",
     script: "bot.py",
     files: &["bot.py", "generate.sh", "requirements.txt"],
+    beside: &["testing/python/requirements.txt"],
     bot_code: "example-python",
     version: &["python3", "--version"],
-    install: &["./generate.sh"],
+    install: &[
+        "sh",
+        "-euc",
+        "./generate.sh
+         .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+             --requirement ../testing/python/requirements.txt",
+    ],
     interpreter: ".venv/bin/python",
 };
 
@@ -48,6 +57,7 @@ pub(crate) const NODE: Language = Language {
     folder: "node",
     script: "bot.mjs",
     files: &["bot.mjs", "package.json", "package-lock.json", ".npmrc"],
+    beside: &[],
     bot_code: "example-node",
     version: &["node", "--version"],
     install: &["npm", "ci", "--no-audit", "--no-fund"],
@@ -98,15 +108,24 @@ impl Workshop {
         Self { language, folder }
     }
 
+    /// The folder of the example in the copy.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What runs its scripts.
+    pub(crate) fn interpreter(&self) -> PathBuf {
+        match self.folder.join(self.language.interpreter) {
+            own if own.exists() => own,
+            _ => PathBuf::from(self.language.interpreter),
+        }
+    }
+
     /// Starts the bot; it notes its place in `folder`.
     pub(crate) fn start_bot(&self, gateway: SocketAddr, folder: &Path) -> Bot {
         let log = folder.join(format!("{}.log", self.language.bot_code));
         let out = fs::File::create(&log).unwrap();
-        let interpreter = match self.folder.join(self.language.interpreter) {
-            own if own.exists() => own,
-            _ => PathBuf::from(self.language.interpreter),
-        };
-        let process = Command::new(interpreter)
+        let process = Command::new(self.interpreter())
             .arg(self.folder.join(self.language.script))
             .env("GATEWAY", gateway.to_string())
             .current_dir(folder)
@@ -163,6 +182,8 @@ fn inputs(language: &Language) -> Vec<PathBuf> {
     let example = Path::new("examples").join(language.folder);
     let mut inputs = vec![PathBuf::from("examples/service-config.json")];
     inputs.extend(language.files.iter().map(|name| example.join(name)));
+    let beside = language.beside.iter();
+    inputs.extend(beside.map(|name| Path::new("examples").join(name)));
     let protos = Path::new("proto/bitrix24/gateway/v1");
     let entries = fs::read_dir(Path::new(SOURCES).join(protos)).unwrap();
     inputs.extend(entries.map(|entry| protos.join(entry.unwrap().file_name())));

@@ -7,7 +7,7 @@
 //! what was asked and what really happened ([`Journal`]).
 //!
 //! ```text
-//! driving          sim, portal, user; the same over HTTP: control
+//! driving          sim, portal, user; the same over HTTP: control; as a process: standalone
 //! hyper + TLS      http, tls          bytes, connections, faults of the wire
 //! other ends       oauth, delivery    the authorization server; what portals send themselves
 //! parameters       params             JSON, PHP forms, query -> one map
@@ -40,6 +40,7 @@ mod place;
 mod portal;
 mod quirks;
 mod sim;
+pub mod standalone;
 mod state;
 mod tls;
 mod view;
