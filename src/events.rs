@@ -1,6 +1,6 @@
 //! What happened in the portals, and who is told.
 //!
-//! Fetching is the truth: [`poller`] asks each portal for the events of our bots, [`intake`] writes
+//! Fetching is the truth: `poller` asks each portal for the events of our bots, `intake` writes
 //! them into the store's log, and only then the portal is told to forget them. A [`Feed`] reads the
 //! log after a position and waits at its end: catching up and being live are one path, so a slow
 //! reader costs nothing.

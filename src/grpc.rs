@@ -1,8 +1,8 @@
 //! The gRPC edge: decode, one call inwards, encode.
 //!
-//! Everything that can be judged without a portal is judged in [`convert`], before a call is spent.
-//! [`deadline`] bounds how long a caller waits, never what was sent. [`ledger`] lets a call that
-//! carries a key run once. [`status`] is the only place that knows gRPC codes, but for [`unread`]:
+//! Everything that can be judged without a portal is judged in `convert`, before a call is spent.
+//! `deadline` bounds how long a caller waits, never what was sent. `ledger` lets a call that
+//! carries a key run once. `status` is the only place that knows gRPC codes, but for `unread`:
 //! what the server library refuses by itself.
 
 mod bots;

@@ -1,7 +1,7 @@
 //! How we call a portal, and how what it says is understood.
 //!
-//! A [`Call`] passes these stages, each a module: [`admission`] keeps floods out and orders kept, [`retry`] repeats what surely did not run, [`queue`]
-//! decides who leaves next and what leaves together ([`batch`]), [`limit`] says when, [`auth`] adds the
+//! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept, `retry` repeats what surely did not run, `queue`
+//! decides who leaves next and what leaves together (`batch`), `limit` says when, `auth` adds the
 //! credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is the portal's
 //! language and knows no network.
 //!
