@@ -6,7 +6,7 @@
 //! language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
-//! passes its queue and its limit.
+//! passes its queue and its limit. [`state`] decides whether a portal is called at all.
 
 pub mod call;
 
@@ -18,6 +18,9 @@ mod queue;
 
 mod limit;
 
+mod probe;
+pub mod state;
+
 mod auth;
 mod sender;
 pub mod transport;
@@ -28,22 +31,22 @@ pub mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    admission::Admission, auth::Credential, limit::Limit, queue::Queue, retry::Budget,
-    sender::Sender, transport::Transport, wire::Reply,
+    admission::Admission, auth::Credential, limit::Limit, queue::Queue, sender::Sender,
+    transport::Transport, wire::Reply,
 };
-use crate::{
-    clock::Clock,
-    fault::{Fault as _, Reason},
-    ids::PortalId,
-};
+use crate::{clock::Clock, ids::PortalId};
 
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
-pub use limit::Rate;
+pub use limit::{Budget, Rate};
+pub use queue::Waiting;
+pub use state::{Health, State};
 
 /// Which portals there are and how to call them.
 #[derive(Debug)]
@@ -79,28 +82,12 @@ pub struct Portal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     id: PortalId,
+    clock: Clock,
     sender: Arc<Sender>,
     queue: Queue,
     admission: Admission,
-    retries: Budget,
-}
-
-/// How a portal is doing, by its last answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Health {
-    /// Nothing was heard of it yet.
-    #[default]
-    Unknown,
-    /// It answers.
-    Ok,
-    /// It asks for less.
-    Throttled(Reason),
-    /// It will not serve us until somebody acts.
-    Parked(Reason),
-    /// It refuses our credential.
-    ReauthorizationRequired,
-    /// It does not answer.
-    Unreachable,
+    retries: retry::Budget,
+    _prober: AbortOnDropHandle<()>,
 }
 
 impl Portals {
@@ -116,12 +103,16 @@ impl Portals {
             let credential = Credential::Webhook(url);
             let sender = Sender::new(id.clone(), credential, limit, transport.clone(), clock);
             let sender = Arc::new(sender);
+            let queue = Queue::start(Arc::clone(&sender));
+            let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
             let portal = Portal(Arc::new(Inner {
                 id: id.clone(),
-                queue: Queue::start(Arc::clone(&sender)),
+                clock,
+                queue,
                 sender,
+                _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
                 admission: Admission::default(),
-                retries: Budget::new(config.attempts),
+                retries: retry::Budget::new(config.attempts),
             }));
             (id, portal)
         };
@@ -170,13 +161,44 @@ impl Portal {
 
     /// How it is doing.
     #[must_use]
-    pub fn health(&self) -> Health {
-        self.0.sender.health()
+    pub fn state(&self) -> State {
+        let mut state = self.0.sender.gate.state();
+        let throttled = self.0.sender.limit.throttled(Instant::now());
+        if let (Health::Unknown | Health::Ok, Some(throttled)) = (state.health, throttled) {
+            state.health = Health::Throttled;
+            state.reason = Some(throttled.reason);
+            state.since = self.0.clock.at(throttled.since);
+            state.until = Some(self.0.clock.at(throttled.until));
+        }
+        state
+    }
+
+    /// Completes when calls are let through.
+    pub async fn opened(&self) {
+        self.0.sender.gate.opened().await;
+    }
+
+    /// What is left of what it allows.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.0.sender.limit.budget(Instant::now(), self.0.clock)
+    }
+
+    /// Where it is: scheme, host and port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.0.sender.address()
+    }
+
+    /// Its clock less ours, as far as its answers told.
+    #[must_use]
+    pub fn clock_skew(&self) -> SignedDuration {
+        self.0.sender.skew()
     }
 
     /// Calls waiting for their turn.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> Waiting {
         self.0.queue.waiting()
     }
 
@@ -205,26 +227,5 @@ impl Portal {
     /// See [`Cause`]; the error says whether the call may have run.
     pub async fn call_once(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
         self.0.queue.send(Arc::new(call), patience).await
-    }
-}
-
-impl Health {
-    /// What a failure says of the portal. A refusal of the call itself says that it is well.
-    fn after(error: &Error) -> Self {
-        match error.reason() {
-            Reason::ReauthorizationRequired => Self::ReauthorizationRequired,
-            Reason::PortalUnreachable | Reason::OutcomeUnknown | Reason::UnreadableAnswer => {
-                Self::Unreachable
-            }
-            reason @ (Reason::PortalThrottled | Reason::PortalOperatingLimit) => {
-                Self::Throttled(reason)
-            }
-            reason @ (Reason::PortalParked
-            | Reason::PortalGone
-            | Reason::PortalPlanWithoutRest
-            | Reason::PaymentRequired
-            | Reason::ApplicationNotInstalled) => Self::Parked(reason),
-            _ => Self::Ok,
-        }
     }
 }

@@ -69,6 +69,12 @@ impl WebhookUrl {
 }
 
 impl Credential {
+    /// Where the portal's interface is.
+    pub(super) fn base(&self) -> &SecretUrl {
+        let Self::Webhook(WebhookUrl(base)) = self;
+        base
+    }
+
     /// The address and the body of a call.
     pub(super) fn authorize(&self, call: &Call) -> Result<(SecretUrl, Body), Cause> {
         let Self::Webhook(WebhookUrl(base)) = self;

@@ -15,10 +15,12 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use self::{operating::Operating, rate::Bucket};
 use super::wire::{Method, Time};
+use crate::{clock::Clock, fault::Reason};
 
 pub use rate::Rate;
 
@@ -33,6 +35,42 @@ pub(super) struct Limit {
 struct Budgets {
     bucket: Bucket,
     operating: Operating,
+    /// When the portal last refused for its rate.
+    refused: Option<Instant>,
+}
+
+/// What is left of what a portal allows.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// What it allows.
+    pub rate: Rate,
+    /// Requests that could leave at once; `None` where there is no limit.
+    pub permits: Option<u32>,
+    /// Seconds that each method may take within ten minutes; zero for no limit.
+    pub operating: Duration,
+    /// Every method called lately.
+    pub methods: Vec<MethodBudget>,
+}
+
+/// What is known of the time a method took.
+#[derive(Debug, Clone)]
+pub struct MethodBudget {
+    /// The method.
+    pub method: Method,
+    /// Time it took within ten minutes, as last told.
+    pub spent: Duration,
+    /// When some of that is forgiven.
+    pub forgiven: Option<Timestamp>,
+    /// Until when the portal bans it.
+    pub banned_until: Option<Timestamp>,
+}
+
+/// The portal asked for less, and we wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Throttled {
+    pub(super) reason: Reason,
+    pub(super) since: Instant,
+    pub(super) until: Instant,
 }
 
 impl Limit {
@@ -42,6 +80,7 @@ impl Limit {
             budgets: Mutex::new(Budgets {
                 bucket: Bucket::new(rate, Instant::now()),
                 operating: Operating::new(operating_budget),
+                refused: None,
             }),
         }
     }
@@ -92,7 +131,44 @@ impl Limit {
 
     /// The portal refused for its rate: somebody else shares our address, so its counter is full.
     pub(super) fn refused(&self, now: Instant) {
-        self.budgets().bucket.fill(now);
+        let mut budgets = self.budgets();
+        budgets.bucket.fill(now);
+        budgets.refused = Some(now);
+    }
+
+    /// Whether the portal asked for less and that still holds something up.
+    pub(super) fn throttled(&self, now: Instant) -> Option<Throttled> {
+        let mut budgets = self.budgets();
+        if let Some(since) = budgets.refused {
+            let until = budgets.bucket.ready_after(0, now);
+            if until > now {
+                let reason = Reason::PortalThrottled;
+                return Some(Throttled {
+                    reason,
+                    since,
+                    until,
+                });
+            }
+            budgets.refused = None;
+        }
+        let (since, until) = budgets.operating.ban(now)?;
+        let reason = Reason::PortalOperatingLimit;
+        Some(Throttled {
+            reason,
+            since,
+            until,
+        })
+    }
+
+    /// What is left.
+    pub(super) fn budget(&self, now: Instant, clock: Clock) -> Budget {
+        let mut budgets = self.budgets();
+        Budget {
+            rate: self.rate,
+            permits: (self.rate.per_second > 0).then(|| budgets.bucket.spare(now)),
+            operating: budgets.operating.budget(),
+            methods: budgets.operating.methods(now, clock),
+        }
     }
 
     /// The portal refused a method for its operating time. Says until when it is not called.

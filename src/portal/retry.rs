@@ -19,7 +19,7 @@ use super::{
     queue::Queue,
     wire::{Method, Reply, method::Repeat},
 };
-use crate::fault::Fault as _;
+use crate::fault::{Fault as _, Kind};
 
 /// Successes that pay for one repeat.
 const PRICE: u32 = 10;
@@ -101,6 +101,13 @@ pub(super) async fn call(
         {
             return Ok(done());
         }
+        if error.is_held_back() {
+            match comes_again(&error, patience).filter(|_| pauses.next().is_some()) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(open.unwrap_or(error)),
+            }
+            continue;
+        }
         let verdict = judge(method, error.cause());
         if verdict == Verdict::RepeatHarmless && open.is_none() {
             open = Some(error.clone());
@@ -126,6 +133,15 @@ pub(super) async fn call(
         debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
         sleep(pause).await;
     }
+}
+
+/// How long a call waits that was not sent. Only a portal that is silent may speak again by itself;
+/// where somebody must act first the caller is told at once. It costs nothing of the budget.
+fn comes_again(error: &Error, patience: &Patience) -> Option<Duration> {
+    let by_itself = error.kind() == Kind::Unavailable;
+    let pause = error.retry_after().filter(|_| by_itself)?;
+    let in_vain = |deadline| Instant::now() + pause >= deadline;
+    (!patience.deadline().is_some_and(in_vain)).then_some(pause)
 }
 
 fn judge(method: Method, cause: &Cause) -> Verdict {

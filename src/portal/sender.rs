@@ -4,7 +4,7 @@
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc,
     atomic::{AtomicI64, Ordering},
 };
 
@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    Error, Health, Patience,
+    Error, Patience,
     auth::Credential,
     batch::{self, Passenger},
     call::Call,
     error::{self, Cause},
     limit::Limit,
+    state::Gate,
     transport::{Body, SecretUrl, Transport},
     wire::{Method, Reply, Time},
 };
@@ -34,7 +35,7 @@ pub(super) struct Sender {
     clock: Clock,
     /// The portal's clock less ours, in milliseconds.
     skew_ms: AtomicI64,
-    health: Mutex<Health>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Sender {
@@ -52,19 +53,24 @@ impl Sender {
             transport,
             clock,
             skew_ms: AtomicI64::new(0),
-            health: Mutex::default(),
+            gate: Arc::new(Gate::new(clock)),
         }
     }
 
     /// The time by the portal's own clock, as far as its answers told.
     pub(super) fn portal_time(&self) -> Timestamp {
-        let skew = SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed));
         let now = self.clock.now();
-        now.saturating_add(skew).unwrap_or(now)
+        now.saturating_add(self.skew()).unwrap_or(now)
     }
 
-    pub(super) fn health(&self) -> Health {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where the portal is, without the secret part.
+    pub(super) fn address(&self) -> String {
+        self.credential.base().origin()
+    }
+
+    /// The portal's clock less ours.
+    pub(super) fn skew(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed))
     }
 
     /// Sends a call in a request of its own.
@@ -160,7 +166,7 @@ impl Sender {
         let outcome = self.transport.post(url, body).await;
         let reply = error::judge(method, url, outcome)?;
         self.learn_skew(&reply, sent_at, self.clock.now());
-        self.note(Health::Ok);
+        self.gate.succeeded();
         debug!(portal.id = %self.portal, method = %method, "portal answered");
         Ok(reply)
     }
@@ -175,7 +181,7 @@ impl Sender {
         let now = Instant::now();
         let error = error.at(&self.portal);
         debug!(portal.id = %self.portal, method = %error.called(), reason = error.reason().as_str(), "portal call failed");
-        self.note(Health::after(&error));
+        self.gate.failed(&error);
         match error.cause() {
             Cause::Throttled => {
                 self.limit.refused(now);
@@ -187,10 +193,6 @@ impl Sender {
             }
             _ => error,
         }
-    }
-
-    fn note(&self, health: Health) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
     /// The portal finished somewhere between our sending and receiving: a clock within that stretch

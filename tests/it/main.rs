@@ -20,6 +20,7 @@ mod deadlines;
 mod ledger;
 mod messages;
 mod portal_faults;
+mod portals;
 mod pressure;
 mod quirks;
 mod registration;
