@@ -6,7 +6,8 @@
 //! language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
-//! passes its queue and its limit. [`state`] decides whether a portal is called at all.
+//! passes its queue and its limit. [`state`] decides whether a portal is called at all,
+//! [`home`] where.
 
 pub mod call;
 
@@ -22,6 +23,7 @@ mod probe;
 pub mod state;
 
 mod auth;
+mod home;
 mod sender;
 pub mod transport;
 
@@ -36,14 +38,19 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    admission::Admission, auth::Credential, limit::Limit, queue::Queue, sender::Sender,
+    admission::Admission, auth::Credential, home::Home, limit::Limit, queue::Queue, sender::Sender,
     transport::Transport, wire::Reply,
 };
-use crate::{clock::Clock, ids::PortalId};
+use crate::{
+    clock::Clock,
+    ids::PortalId,
+    store::{Address, Store},
+};
 
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
+pub use home::Hosts;
 pub use limit::{Budget, Rate};
 pub use queue::Waiting;
 pub use state::{Health, State};
@@ -61,6 +68,8 @@ pub struct Config {
     pub operating_budget: Duration,
     /// Times a call is made at most where a repeat is safe; 1 for no repeats.
     pub attempts: usize,
+    /// Hosts that they may move to.
+    pub hosts: Hosts,
     /// How to reach them.
     pub transport: transport::Config,
 }
@@ -91,17 +100,31 @@ struct Inner {
 }
 
 impl Portals {
-    /// Handles for all configured portals. Must be called on a runtime.
+    /// Handles for all configured portals, at the addresses that they are known to have moved to.
+    /// Must be called on a runtime.
     ///
     /// # Errors
     ///
     /// When TLS or the HTTP client cannot be set up.
-    pub fn new(config: Config, clock: Clock) -> Result<Self, transport::Error> {
+    pub fn new(
+        mut config: Config,
+        clock: Clock,
+        store: &Store,
+        addresses: Vec<(PortalId, Address)>,
+    ) -> Result<Self, transport::Error> {
+        let hosts = config.portals.values().map(|url| url.host().to_owned());
+        config.transport.names.own.extend(hosts);
         let transport = Transport::new(&config.transport)?;
+        let hosts = Arc::new(config.hosts);
+        let mut addresses: BTreeMap<_, _> = addresses.into_iter().collect();
         let portal = |(id, url): (PortalId, WebhookUrl)| {
             let limit = Limit::new(config.rate, config.operating_budget);
-            let credential = Credential::Webhook(url);
-            let sender = Sender::new(id.clone(), credential, limit, transport.clone(), clock);
+            let known = addresses.remove(&id);
+            let url = url.into_address();
+            let home = Home::new(id.clone(), url, Arc::clone(&hosts), store.clone(), known);
+            let credential = Credential::Webhook;
+            let transport = transport.clone();
+            let sender = Sender::new(id.clone(), credential, home, limit, transport, clock);
             let sender = Arc::new(sender);
             let queue = Queue::start(Arc::clone(&sender));
             let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
@@ -184,10 +207,10 @@ impl Portal {
         self.0.sender.limit.budget(Instant::now(), self.0.clock)
     }
 
-    /// Where it is: scheme, host and port.
+    /// Scheme, host and port: where it is, and where it is by the configuration.
     #[must_use]
-    pub fn address(&self) -> String {
-        self.0.sender.address()
+    pub fn addresses(&self) -> (String, String) {
+        self.0.sender.home.origins()
     }
 
     /// Its clock less ours, as far as its answers told.
@@ -226,6 +249,6 @@ impl Portal {
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub async fn call_once(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
-        self.0.queue.send(Arc::new(call), patience).await
+        retry::once(&self.0.queue, &Arc::new(call), patience).await
     }
 }

@@ -27,7 +27,7 @@ pub struct WebhookUrl(SecretUrl);
 #[derive(Debug)]
 pub(super) enum Credential {
     /// An incoming webhook: the code is part of the address, bots identify by their token.
-    Webhook(WebhookUrl),
+    Webhook,
 }
 
 impl WebhookUrl {
@@ -68,18 +68,24 @@ impl WebhookUrl {
     }
 }
 
-impl Credential {
-    /// Where the portal's interface is.
-    pub(super) fn base(&self) -> &SecretUrl {
-        let Self::Webhook(WebhookUrl(base)) = self;
-        base
+impl WebhookUrl {
+    /// The address itself. For sending only.
+    pub(super) fn into_address(self) -> SecretUrl {
+        self.0
     }
 
-    /// The address and the body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<(SecretUrl, Body), Cause> {
-        let Self::Webhook(WebhookUrl(base)) = self;
-        let method = call.method;
-        let body = if method == Method::MessageCommand {
+    /// Its host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host()
+    }
+}
+
+impl Credential {
+    /// The body of a call.
+    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+        let Self::Webhook = self;
+        Ok(if call.method == Method::MessageCommand {
             // In private dialogs Bitrix24 reads this method's form variables only (C19).
             let form =
                 form::encode(&call.params, Booleans::YesNo).map_err(|_| Cause::BadArguments)?;
@@ -87,13 +93,12 @@ impl Credential {
         } else {
             let json = serde_json::to_vec(&WithToken(call)).map_err(|_| Cause::BadArguments)?;
             Body::Json(json.into())
-        };
-        Ok((base.method(method.as_str()), body))
+        })
     }
 
     /// A call as an entry of a batch; nothing when it must travel alone.
     pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
-        let Self::Webhook(_) = self;
+        let Self::Webhook = self;
         let entry = load.text();
         let Some(token) = &call.bot_token else {
             return Some(entry.to_owned());

@@ -154,7 +154,7 @@ pub enum Cause {
     /// The portal's limit would let the call through only after its deadline.
     #[error("the call would have to wait longer than its deadline allows")]
     WaitTooLong,
-    /// The portal has another address now.
+    /// The portal has another address now, where we may follow.
     #[error("the portal has moved to {origin}")]
     Moved {
         /// Scheme, host and port to repeat the same request at.
@@ -225,6 +225,12 @@ impl Error {
         error.0.held_back = true;
         error.0.status = None;
         error
+    }
+
+    /// The same failure for another cause.
+    pub(super) fn because(mut self, cause: Cause) -> Self {
+        self.0.cause = cause;
+        self
     }
 
     /// Whether the call was not sent because an earlier one failed.

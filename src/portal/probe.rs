@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::{
     Call, Error, Health, Patience,
     queue::Queue,
+    retry,
     state::{Gate, PROBE},
 };
 use crate::{
@@ -19,7 +20,7 @@ pub(super) async fn run(portal: PortalId, gate: Arc<Gate>, queue: Queue) {
     let patience = Patience::endless();
     loop {
         gate.probe_due().await;
-        let outcome = queue.send(Arc::new(Call::new(PROBE)), &patience).await;
+        let outcome = retry::once(&queue, &Arc::new(Call::new(PROBE)), &patience).await;
         let outcome = outcome.map(drop);
         if let Some(health) = gate.probed(outcome.as_ref().copied()) {
             tell(&portal, health, outcome.err().as_ref());

@@ -56,6 +56,27 @@ impl Budget {
     }
 }
 
+/// A portal that moves is followed so many times in one call.
+const MOVES: u32 = 3;
+
+/// Makes a call once, wherever the portal has gone.
+pub(super) async fn once(
+    queue: &Queue,
+    call: &Arc<Call>,
+    patience: &Patience,
+) -> Result<Reply, Error> {
+    let mut moves = 0;
+    loop {
+        match queue.send(Arc::clone(call), patience).await {
+            // Nothing was done, and the new address is known.
+            Err(error) if matches!(error.cause(), Cause::Moved { .. }) && moves < MOVES => {
+                moves += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// What a failure allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -87,7 +108,7 @@ pub(super) async fn call(
     // The first attempt whose outcome is open: whatever comes later, it may have run.
     let mut open: Option<Error> = None;
     loop {
-        let error = match queue.send(Arc::clone(&call), patience).await {
+        let error = match once(queue, &call, patience).await {
             Ok(reply) => {
                 budget.earn();
                 return Ok(reply);

@@ -18,6 +18,7 @@ use super::{
     batch::{self, Passenger},
     call::Call,
     error::{self, Cause},
+    home::Home,
     limit::Limit,
     state::Gate,
     transport::{Body, SecretUrl, Transport},
@@ -31,6 +32,7 @@ pub(super) struct Sender {
     pub(super) portal: PortalId,
     pub(super) limit: Limit,
     credential: Credential,
+    pub(super) home: Home,
     transport: Transport,
     clock: Clock,
     /// The portal's clock less ours, in milliseconds.
@@ -42,6 +44,7 @@ impl Sender {
     pub(super) fn new(
         portal: PortalId,
         credential: Credential,
+        home: Home,
         limit: Limit,
         transport: Transport,
         clock: Clock,
@@ -50,6 +53,7 @@ impl Sender {
             portal,
             limit,
             credential,
+            home,
             transport,
             clock,
             skew_ms: AtomicI64::new(0),
@@ -61,11 +65,6 @@ impl Sender {
     pub(super) fn portal_time(&self) -> Timestamp {
         let now = self.clock.now();
         now.saturating_add(self.skew()).unwrap_or(now)
-    }
-
-    /// Where the portal is, without the secret part.
-    pub(super) fn address(&self) -> String {
-        self.credential.base().origin()
     }
 
     /// The portal's clock less ours.
@@ -81,13 +80,13 @@ impl Sender {
     ) -> Result<Reply, Error> {
         let method = call.method;
         let refused = |cause| Error::new(method, cause).at(&self.portal);
-        let (url, body) = self.credential.authorize(call).map_err(refused)?;
+        let body = self.credential.authorize(call).map_err(refused)?;
         if !self.may_go(call, patience) {
             self.limit.return_permit();
             return Err(self.not_sent(call));
         }
         self.limit.began(method);
-        let outcome = self.request(method, &url, body).await;
+        let outcome = self.request(method, body).await;
         let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
         self.ended(method, time);
         outcome.map_err(|error| self.learn_from(error))
@@ -128,7 +127,7 @@ impl Sender {
             ..Call::new(Method::Batch)
         };
         let answer = match self.credential.authorize(&call) {
-            Ok((url, body)) => self.request(Method::Batch, &url, body).await,
+            Ok(body) => self.request(Method::Batch, body).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
         // The outer request may be charged as well: it counts as one more call of its own.
@@ -161,14 +160,30 @@ impl Sender {
         Error::new(call.method, cause).at(&self.portal)
     }
 
-    async fn request(&self, method: Method, url: &SecretUrl, body: Body) -> Result<Reply, Error> {
+    async fn request(&self, method: Method, body: Body) -> Result<Reply, Error> {
+        let url = self.home.method(method.as_str());
         let sent_at = self.clock.now();
-        let outcome = self.transport.post(url, body).await;
-        let reply = error::judge(method, url, outcome)?;
+        let outcome = self.transport.post(&url, body).await;
+        let reply =
+            error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
+        self.home.served(&url);
         self.learn_skew(&reply, sent_at, self.clock.now());
         self.gate.succeeded();
         debug!(portal.id = %self.portal, method = %method, "portal answered");
         Ok(reply)
+    }
+
+    /// Goes along with a portal that moves, if we may.
+    fn led_elsewhere(&self, error: Error, asked: &SecretUrl) -> Error {
+        match error.cause() {
+            Cause::Moved { origin } if self.home.follow(asked, origin) => error,
+            Cause::Moved { .. } => error.because(Cause::Redirected),
+            Cause::Unreachable(_) | Cause::Blocked | Cause::Redirected | Cause::Unreadable(_) => {
+                self.home.silent(asked);
+                error
+            }
+            _ => error,
+        }
     }
 
     fn ended(&self, method: Method, time: Option<&Time>) {
@@ -181,7 +196,9 @@ impl Sender {
         let now = Instant::now();
         let error = error.at(&self.portal);
         debug!(portal.id = %self.portal, method = %error.called(), reason = error.reason().as_str(), "portal call failed");
-        self.gate.failed(&error);
+        if !matches!(error.cause(), Cause::Moved { .. }) {
+            self.gate.failed(&error);
+        }
         match error.cause() {
             Cause::Throttled => {
                 self.limit.refused(now);

@@ -382,9 +382,9 @@ impl Sign {
             | Cause::Unreadable(_)
             | Cause::Blocked
             | Cause::AuthorizationDown
-            | Cause::Moved { .. }
             | Cause::Redirected => Self::Silent,
             Cause::Ambiguous
+            | Cause::Moved { .. }
             | Cause::NotInBatch
             | Cause::CallerLeft
             | Cause::Withdrawn

@@ -19,6 +19,7 @@ mod commands;
 mod deadlines;
 mod ledger;
 mod messages;
+mod moving;
 mod portal_faults;
 mod portals;
 mod pressure;

@@ -74,9 +74,11 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
     let budget = portal.budget();
     let waiting = portal.waiting();
     let skew = portal.clock_skew();
+    let (address, configured_address) = portal.addresses();
     pb::Portal {
         portal: portal.id().to_string(),
-        address: portal.address(),
+        address,
+        configured_address,
         member_id: String::new(),
         state: health(state.health).into(),
         reason: reason(state.reason),
