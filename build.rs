@@ -2,8 +2,8 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 6] = [
-    "bots", "content", "entities", "errors", "messages", "server",
+const FILES: [&str; 7] = [
+    "bots", "content", "entities", "errors", "messages", "portals", "server",
 ];
 
 #[expect(

@@ -72,11 +72,12 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
-        let portals = Portals::new(config.portals, clock)?;
         let Opened {
             store,
             created_key_file,
         } = Store::open(config.store, clock).await?;
+        let addresses = store.addresses().await?;
+        let portals = Portals::new(config.portals, clock, &store, addresses)?;
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(

@@ -32,6 +32,18 @@ impl Clock {
         })
     }
 
+    /// The time of day at a moment of tokio's clock.
+    #[must_use]
+    pub fn at(&self, instant: Instant) -> Timestamp {
+        let (now, here) = (self.now(), Instant::now());
+        let there = if instant >= here {
+            now.saturating_add(instant - here)
+        } else {
+            now.saturating_sub(here - instant)
+        };
+        there.unwrap_or(now)
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {

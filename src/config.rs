@@ -167,6 +167,9 @@ struct RawOutbound {
     connect_timeout: Span,
     request_timeout: Span,
     max_answer_bytes: u64,
+    portal_hosts: String,
+    private_addresses: bool,
+    hosts: String,
 }
 
 #[derive(Deserialize)]
@@ -327,6 +330,7 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
             .rate
             .operating_budget
             .within("rate.operating_budget", "0s", "10m")?,
+        hosts: portal_hosts(&raw.outbound)?,
         transport: transport(&raw.outbound)?,
     })
 }
@@ -381,8 +385,40 @@ fn transport(raw: &RawOutbound) -> Result<portal::transport::Config, Error> {
             .within("outbound.request_timeout", "1s", "10m")?,
         answer_limit: size("outbound.max_answer_bytes", raw.max_answer_bytes)?,
         extra_roots,
+        names: names(raw)?,
         ..portal::transport::Config::default()
     })
+}
+
+/// Hosts that portals may move to.
+fn portal_hosts(raw: &RawOutbound) -> Result<portal::Hosts, Error> {
+    portal::Hosts::new(listed(&raw.portal_hosts)).map_err(|name| {
+        let rule = format!("must be names such as bitrix24.com, not \"{name}\"");
+        invalid("outbound.portal_hosts", rule)
+    })
+}
+
+fn names(raw: &RawOutbound) -> Result<portal::transport::Names, Error> {
+    let fixed = listed(&raw.hosts).map(|entry| {
+        let (name, ip) = entry.split_once('=')?;
+        Some((name.trim().to_ascii_lowercase(), ip.trim().parse().ok()?))
+    });
+    let fixed = fixed.collect::<Option<_>>().ok_or_else(|| {
+        let rule = "must be names with their addresses, such as acme.bitrix24.com=10.0.0.7";
+        invalid("outbound.hosts", rule)
+    })?;
+    Ok(portal::transport::Names {
+        fixed,
+        private: raw.private_addresses,
+        ..portal::transport::Names::default()
+    })
+}
+
+/// What is written with commas between.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn read(key: &str, path: &Path) -> Result<String, Error> {

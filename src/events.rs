@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     ids::PortalId,
     lifecycle::Lifecycle,
-    portal::{Health, Portals},
+    portal::{Portals, State},
     store::Store,
 };
 
@@ -120,14 +120,14 @@ impl Events {
 
     /// How each portal is doing.
     #[must_use]
-    pub fn health(&self, portal: Option<&PortalId>) -> Vec<(PortalId, Health, Progress)> {
+    pub fn health(&self, portal: Option<&PortalId>) -> Vec<(PortalId, State, Progress)> {
         let polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = |id: &PortalId| portal.is_none_or(|portal| portal == id);
         let portals = self.0.portals.iter().filter(|portal| asked(portal.id()));
         portals
             .map(|portal| {
                 let progress = polls.get(portal.id()).copied().unwrap_or_default();
-                (portal.id().clone(), portal.health(), progress)
+                (portal.id().clone(), portal.state(), progress)
             })
             .collect()
     }

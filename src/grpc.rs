@@ -13,6 +13,7 @@ mod events;
 mod info;
 mod ledger;
 mod messages;
+mod portals;
 mod status;
 mod unread;
 
@@ -151,6 +152,7 @@ impl HealthService {
             "",
             v1::bot_service_server::SERVICE_NAME,
             v1::message_service_server::SERVICE_NAME,
+            v1::portal_service_server::SERVICE_NAME,
             v1::server_service_server::SERVICE_NAME,
         ] {
             self.0.set_service_status(name, status).await;
@@ -170,11 +172,14 @@ fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
     let messages = messages::Service(parts.clone());
     let messages = v1::message_service_server::MessageServiceServer::new(messages)
         .max_decoding_message_size(config.max_request_bytes);
+    let portals = portals::Service(parts.clone());
+    let portals = v1::portal_service_server::PortalServiceServer::new(portals);
     let info = v1::server_service_server::ServerServiceServer::new(info::Service(parts));
     let mut routes = Routes::builder();
     routes
         .add_service(bots)
         .add_service(messages)
+        .add_service(portals)
         .add_service(info)
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             tonic_health::server::HealthService::from_health_reporter(health.0),

@@ -6,7 +6,8 @@
 //! language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
-//! passes its queue and its limit.
+//! passes its queue and its limit. [`state`] decides whether a portal is called at all,
+//! [`home`] where.
 
 pub mod call;
 
@@ -18,7 +19,11 @@ mod queue;
 
 mod limit;
 
+mod probe;
+pub mod state;
+
 mod auth;
+mod home;
 mod sender;
 pub mod transport;
 
@@ -28,30 +33,33 @@ pub mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use tokio::sync::Notify;
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     admission::Admission,
     auth::Credential,
+    home::Home,
     limit::{Account, Limit, Memory},
     queue::Queue,
-    retry::Budget,
     sender::Sender,
     transport::Transport,
     wire::Reply,
 };
 use crate::{
     clock::Clock,
-    fault::{Fault as _, Reason},
     ids::PortalId,
-    store::{self, Store},
+    store::{self, Address, Store},
 };
 
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
-pub use limit::Rate;
+pub use home::Hosts;
+pub use limit::{Budget, Rate};
+pub use queue::Waiting;
+pub use state::{Health, State};
 
 /// Which portals there are and how to call them.
 #[derive(Debug)]
@@ -66,6 +74,8 @@ pub struct Config {
     pub operating_budget: Duration,
     /// Times a call is made at most where a repeat is safe; 1 for no repeats.
     pub attempts: usize,
+    /// Hosts that they may move to.
+    pub hosts: Hosts,
     /// How to reach them.
     pub transport: transport::Config,
 }
@@ -88,28 +98,12 @@ pub struct Portal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     id: PortalId,
+    clock: Clock,
     sender: Arc<Sender>,
     queue: Queue,
     admission: Admission,
-    retries: Budget,
-}
-
-/// How a portal is doing, by its last answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Health {
-    /// Nothing was heard of it yet.
-    #[default]
-    Unknown,
-    /// It answers.
-    Ok,
-    /// It asks for less.
-    Throttled(Reason),
-    /// It will not serve us until somebody acts.
-    Parked(Reason),
-    /// It refuses our credential.
-    ReauthorizationRequired,
-    /// It does not answer.
-    Unreachable,
+    retries: retry::Budget,
+    _prober: AbortOnDropHandle<()>,
 }
 
 /// Ends what keeps the limits.
@@ -120,13 +114,23 @@ impl Drop for All {
 }
 
 impl Portals {
-    /// Handles for all configured portals. Must be called on a runtime.
+    /// Handles for all configured portals, at the addresses that they are known to have moved to.
+    /// Must be called on a runtime.
     ///
     /// # Errors
     ///
     /// When TLS or the HTTP client cannot be set up.
-    pub fn new(config: Config, clock: Clock) -> Result<Self, transport::Error> {
+    pub fn new(
+        mut config: Config,
+        clock: Clock,
+        store: &Store,
+        addresses: Vec<(PortalId, Address)>,
+    ) -> Result<Self, transport::Error> {
+        let hosts = config.portals.values().map(|url| url.host().to_owned());
+        config.transport.names.own.extend(hosts);
         let transport = Transport::new(&config.transport)?;
+        let hosts = Arc::new(config.hosts);
+        let mut addresses: BTreeMap<_, _> = addresses.into_iter().collect();
         let mut memory = Memory {
             accounts: BTreeMap::new(),
             limits: Vec::new(),
@@ -134,7 +138,7 @@ impl Portals {
             clock,
         };
         let portal = |(id, url): (PortalId, WebhookUrl)| {
-            let account = memory.accounts.entry(url.address());
+            let account = memory.accounts.entry(url.place());
             let account = account.or_insert_with(|| Arc::new(Account::new(config.rate)));
             let limit = Arc::new(Limit::new(
                 Arc::clone(account),
@@ -142,15 +146,23 @@ impl Portals {
                 Arc::clone(&memory.worth_keeping),
             ));
             memory.limits.push((id.clone(), Arc::clone(&limit)));
-            let credential = Credential::Webhook(url);
-            let sender = Sender::new(id.clone(), credential, limit, transport.clone(), clock);
+            let known = addresses.remove(&id);
+            let url = url.into_address();
+            let home = Home::new(id.clone(), url, Arc::clone(&hosts), store.clone(), known);
+            let credential = Credential::Webhook;
+            let transport = transport.clone();
+            let sender = Sender::new(id.clone(), credential, home, limit, transport, clock);
             let sender = Arc::new(sender);
+            let queue = Queue::start(Arc::clone(&sender));
+            let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
             let portal = Portal(Arc::new(Inner {
                 id: id.clone(),
-                queue: Queue::start(Arc::clone(&sender)),
+                clock,
+                queue,
                 sender,
+                _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
                 admission: Admission::default(),
-                retries: Budget::new(config.attempts),
+                retries: retry::Budget::new(config.attempts),
             }));
             (id, portal)
         };
@@ -226,13 +238,44 @@ impl Portal {
 
     /// How it is doing.
     #[must_use]
-    pub fn health(&self) -> Health {
-        self.0.sender.health()
+    pub fn state(&self) -> State {
+        let mut state = self.0.sender.gate.state();
+        let throttled = self.0.sender.limit.throttled(Instant::now());
+        if let (Health::Unknown | Health::Ok, Some(throttled)) = (state.health, throttled) {
+            state.health = Health::Throttled;
+            state.reason = Some(throttled.reason);
+            state.since = self.0.clock.at(throttled.since);
+            state.until = Some(self.0.clock.at(throttled.until));
+        }
+        state
+    }
+
+    /// Completes when calls are let through.
+    pub async fn opened(&self) {
+        self.0.sender.gate.opened().await;
+    }
+
+    /// What is left of what it allows.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.0.sender.limit.budget(Instant::now(), self.0.clock)
+    }
+
+    /// Scheme, host and port: where it is, and where it is by the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> (String, String) {
+        self.0.sender.home.origins()
+    }
+
+    /// Its clock less ours, as far as its answers told.
+    #[must_use]
+    pub fn clock_skew(&self) -> SignedDuration {
+        self.0.sender.skew()
     }
 
     /// Calls waiting for their turn.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> Waiting {
         self.0.queue.waiting()
     }
 
@@ -260,27 +303,6 @@ impl Portal {
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub async fn call_once(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
-        self.0.queue.send(Arc::new(call), patience).await
-    }
-}
-
-impl Health {
-    /// What a failure says of the portal. A refusal of the call itself says that it is well.
-    fn after(error: &Error) -> Self {
-        match error.reason() {
-            Reason::ReauthorizationRequired => Self::ReauthorizationRequired,
-            Reason::PortalUnreachable | Reason::OutcomeUnknown | Reason::UnreadableAnswer => {
-                Self::Unreachable
-            }
-            reason @ (Reason::PortalThrottled | Reason::PortalOperatingLimit) => {
-                Self::Throttled(reason)
-            }
-            reason @ (Reason::PortalParked
-            | Reason::PortalGone
-            | Reason::PortalPlanWithoutRest
-            | Reason::PaymentRequired
-            | Reason::ApplicationNotInstalled) => Self::Parked(reason),
-            _ => Self::Ok,
-        }
+        retry::once(&self.0.queue, &Arc::new(call), patience).await
     }
 }

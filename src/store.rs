@@ -7,6 +7,7 @@
 //!
 //! Invariant: a call that returned `Ok` survives a power cut; one that failed left nothing behind.
 
+pub mod addresses;
 pub mod answers;
 pub mod bots;
 pub mod error;
@@ -28,6 +29,7 @@ use self::sqlite::{Failure, Readers, Writer};
 use crate::clock::Clock;
 
 pub use self::{
+    addresses::Address,
     answers::AnswerBegun,
     bots::{Bot, BotState, EventMode, Fetched, Skip},
     error::Error,

@@ -83,7 +83,11 @@ impl Poller {
             let next = bots.iter().min_by_key(|(bot, _)| self.due(&bot.code));
             let wait = async {
                 match next {
-                    Some((bot, _)) => sleep_until(self.due(&bot.code).max(self.next_fetch)).await,
+                    Some((bot, _)) => {
+                        sleep_until(self.due(&bot.code).max(self.next_fetch)).await;
+                        // Nobody is asked while the portal is not called.
+                        self.portal.opened().await;
+                    }
                     None => std::future::pending().await,
                 }
             };

@@ -9,12 +9,12 @@ pub(super) mod entity;
 pub(super) mod event;
 pub(super) mod message;
 pub(super) mod page;
+pub(super) mod portal;
 pub(super) mod subscription;
 
 mod check;
 mod content;
 mod json;
-mod portal;
 
 use jiff::Timestamp;
 

@@ -8,7 +8,7 @@ use crate::proto::v1::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 2] = ["idempotency-keys", "messages"];
+const FEATURES: [&str; 3] = ["idempotency-keys", "messages", "portals"];
 
 pub(super) struct Service(pub(super) Parts);
 

@@ -27,7 +27,7 @@ pub struct WebhookUrl(SecretUrl);
 #[derive(Debug)]
 pub(super) enum Credential {
     /// An incoming webhook: the code is part of the address, bots identify by their token.
-    Webhook(WebhookUrl),
+    Webhook,
 }
 
 impl WebhookUrl {
@@ -70,19 +70,28 @@ impl WebhookUrl {
 
 impl WebhookUrl {
     /// Host and port: what shares one address shares one limit.
-    pub(super) fn address(&self) -> String {
-        let url = self.0.expose();
-        let port = url.port_or_known_default().unwrap_or_default();
-        format!("{}:{port}", self.0.host())
+    pub(super) fn place(&self) -> String {
+        let port = self.0.expose().port_or_known_default();
+        format!("{}:{}", self.0.host(), port.unwrap_or_default())
+    }
+
+    /// The address itself. For sending only.
+    pub(super) fn into_address(self) -> SecretUrl {
+        self.0
+    }
+
+    /// Its host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host()
     }
 }
 
 impl Credential {
-    /// The address and the body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<(SecretUrl, Body), Cause> {
-        let Self::Webhook(WebhookUrl(base)) = self;
-        let method = call.method;
-        let body = if method == Method::MessageCommand {
+    /// The body of a call.
+    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+        let Self::Webhook = self;
+        Ok(if call.method == Method::MessageCommand {
             // In private dialogs Bitrix24 reads this method's form variables only (C19).
             let form =
                 form::encode(&call.params, Booleans::YesNo).map_err(|_| Cause::BadArguments)?;
@@ -90,13 +99,12 @@ impl Credential {
         } else {
             let json = serde_json::to_vec(&WithToken(call)).map_err(|_| Cause::BadArguments)?;
             Body::Json(json.into())
-        };
-        Ok((base.method(method.as_str()), body))
+        })
     }
 
     /// A call as an entry of a batch; nothing when it must travel alone.
     pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
-        let Self::Webhook(_) = self;
+        let Self::Webhook = self;
         let entry = load.text();
         let Some(token) = &call.bot_token else {
             return Some(entry.to_owned());

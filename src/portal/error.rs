@@ -30,6 +30,8 @@ struct Detail {
     status: Option<u16>,
     code: Option<Box<str>>,
     retry_after: Option<Duration>,
+    /// It was not sent because an earlier call found this cause.
+    held_back: bool,
     cause: Cause,
 }
 
@@ -152,7 +154,7 @@ pub enum Cause {
     /// The portal's limit would let the call through only after its deadline.
     #[error("the call would have to wait longer than its deadline allows")]
     WaitTooLong,
-    /// The portal has another address now.
+    /// The portal has another address now, where we may follow.
     #[error("the portal has moved to {origin}")]
     Moved {
         /// Scheme, host and port to repeat the same request at.
@@ -195,6 +197,7 @@ impl Error {
             status: None,
             code: None,
             retry_after: None,
+            held_back: false,
             cause,
         }))
     }
@@ -212,6 +215,28 @@ impl Error {
         let mut error = self.clone();
         error.0.method = method;
         error
+    }
+
+    /// The failure of a call that is not sent, because another one failed like this; it may be tried
+    /// again after a wait.
+    #[must_use]
+    pub fn held_back(&self, method: Method, wait: Duration) -> Self {
+        let mut error = self.of(method).wait(wait);
+        error.0.held_back = true;
+        error.0.status = None;
+        error
+    }
+
+    /// The same failure for another cause.
+    pub(super) fn because(mut self, cause: Cause) -> Self {
+        self.0.cause = cause;
+        self
+    }
+
+    /// Whether the call was not sent because an earlier one failed.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.0.held_back
     }
 
     /// The same, knowing the portal.
@@ -246,9 +271,9 @@ impl Error {
         self.0.status
     }
 
-    /// Whether the call left nothing behind even if it ran.
-    fn reads(&self) -> bool {
-        self.0.method.effect() == Effect::Reads
+    /// Whether the call left nothing behind, run or not.
+    fn left_nothing(&self) -> bool {
+        self.0.held_back || self.0.method.effect() == Effect::Reads
     }
 }
 
@@ -327,7 +352,7 @@ impl Fault for Error {
             Cause::BotCodeTaken | Cause::CommandExists => Kind::Exists,
             Cause::BadArguments => Kind::Invalid,
             Cause::Ambiguous | Cause::NoAnswer(_) | Cause::Unreadable(_) => {
-                if self.reads() {
+                if self.left_nothing() {
                     Kind::Unavailable
                 } else {
                     Kind::Ambiguous
@@ -370,8 +395,8 @@ impl Fault for Error {
             Cause::Misconfigured | Cause::BadArguments | Cause::Refused => Reason::PortalRefused,
             Cause::NotInBatch => Reason::InternalError,
             Cause::Unreadable(_) => Reason::UnreadableAnswer,
-            Cause::NoAnswer(_) if self.reads() => Reason::PortalUnreachable,
-            Cause::Ambiguous if self.reads() => Reason::PortalRefused,
+            Cause::NoAnswer(_) if self.left_nothing() => Reason::PortalUnreachable,
+            Cause::Ambiguous if self.left_nothing() => Reason::PortalRefused,
             Cause::Ambiguous | Cause::NoAnswer(_) => Reason::OutcomeUnknown,
         }
     }
@@ -397,7 +422,7 @@ impl Fault for Error {
     /// A read leaves nothing behind, so the operation did not "take place" in a way that a repeat
     /// could duplicate, whatever became of the answer.
     fn executed(&self) -> Executed {
-        if self.cause().is_ambiguous() && !self.reads() {
+        if self.cause().is_ambiguous() && !self.left_nothing() {
             Executed::Unknown
         } else {
             Executed::No

@@ -16,10 +16,12 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
 use self::{operating::Operating, rate::Bucket};
 use super::wire::{Method, Time};
+use crate::{clock::Clock, fault::Reason};
 
 pub(super) use self::memory::Memory;
 pub use self::rate::Rate;
@@ -37,6 +39,40 @@ pub(super) struct Limit {
 pub(super) struct Account {
     rate: Rate,
     bucket: Mutex<Bucket>,
+}
+
+/// What is left of what a portal allows.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// What it allows.
+    pub rate: Rate,
+    /// Requests that could leave at once; `None` where there is no limit.
+    pub permits: Option<u32>,
+    /// Seconds that each method may take within ten minutes; zero for no limit.
+    pub operating: Duration,
+    /// Every method called lately.
+    pub methods: Vec<MethodBudget>,
+}
+
+/// What is known of the time a method took.
+#[derive(Debug, Clone)]
+pub struct MethodBudget {
+    /// The method.
+    pub method: Method,
+    /// Time it took within ten minutes, as last told.
+    pub spent: Duration,
+    /// When some of that is forgiven.
+    pub forgiven: Option<Timestamp>,
+    /// Until when the portal bans it.
+    pub banned_until: Option<Timestamp>,
+}
+
+/// The portal asked for less, and we wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Throttled {
+    pub(super) reason: Reason,
+    pub(super) since: Instant,
+    pub(super) until: Instant,
 }
 
 impl Account {
@@ -119,6 +155,35 @@ impl Limit {
     pub(super) fn refused(&self, now: Instant) {
         self.account.bucket().fill(now);
         self.worth_keeping.notify_one();
+    }
+
+    /// Whether the portal asked for less and that still holds something up.
+    pub(super) fn throttled(&self, now: Instant) -> Option<Throttled> {
+        if let Some((since, until)) = self.account.bucket().refusal(now) {
+            return Some(Throttled {
+                reason: Reason::PortalThrottled,
+                since,
+                until,
+            });
+        }
+        let (since, until) = self.operating().ban(now)?;
+        Some(Throttled {
+            reason: Reason::PortalOperatingLimit,
+            since,
+            until,
+        })
+    }
+
+    /// What is left.
+    pub(super) fn budget(&self, now: Instant, clock: Clock) -> Budget {
+        let rate = self.account.rate;
+        let operating = self.operating();
+        Budget {
+            rate,
+            permits: (rate.per_second > 0).then(|| self.account.bucket().spare(now)),
+            operating: operating.budget(),
+            methods: operating.methods(now, clock),
+        }
     }
 
     /// The portal refused a method for its operating time. Says until when it is not called.

@@ -17,12 +17,14 @@ use tokio::{
 };
 
 use self::lanes::Lanes;
+pub use self::lanes::Waiting;
 use super::{
     Error, Patience,
     batch::{self, Load, Passenger},
     call::Call,
     error::Cause,
     sender::Sender,
+    state::PROBE,
     wire::{Method, Reply, batch::MOST_CALLS},
 };
 
@@ -85,6 +87,7 @@ impl Queue {
     ///
     /// See [`Cause`]; the error says whether the call may have run.
     pub(super) async fn send(&self, call: Arc<Call>, patience: &Patience) -> Result<Reply, Error> {
+        self.0.sender.gate.pass(call.method)?;
         if self.0.may_leave_at_once(call.method) {
             let _under_way = UnderWay(&self.0);
             return self.0.sender.send_alone(&call, patience).await;
@@ -92,9 +95,14 @@ impl Queue {
         self.0.enter(call, patience)?.await
     }
 
-    /// Calls waiting.
-    pub(super) fn waiting(&self) -> usize {
-        self.0.state().waiting
+    /// Calls waiting in each lane.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.0.state().lanes.waiting()
+    }
+
+    /// What waits looks whether it still may go.
+    pub(super) fn gate_changed(&self) {
+        self.0.changed.notify_one();
     }
 }
 
@@ -195,6 +203,9 @@ impl Inner {
         let limit = &self.sender.limit;
         let mut state = self.state();
         state.forget_the_departed();
+        if self.sender.gate.is_closed() {
+            self.turn_away(&mut state);
+        }
         if state.waiting == 0 || state.under_way >= UNDER_WAY {
             return Err(None);
         }
@@ -221,10 +232,23 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Answers what waits while the portal is not called.
+    fn turn_away(&self, state: &mut State) {
+        for entry in state.lanes.remove(|entry| entry.call.method != PROBE) {
+            state.waiting -= 1;
+            if let Err(held_back) = self.sender.gate.pass(entry.call.method) {
+                let _unheard = entry.reply.send(Err(held_back));
+            }
+        }
+    }
+}
+
 impl State {
     /// Calls whose callers left before anything was sent.
     fn forget_the_departed(&mut self) {
-        self.waiting -= self.lanes.remove_departed();
+        let departed = self.lanes.remove(|entry| entry.patience.has_left());
+        self.waiting -= departed.len();
     }
 }
 

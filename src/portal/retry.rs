@@ -19,7 +19,7 @@ use super::{
     queue::Queue,
     wire::{Method, Reply, method::Repeat},
 };
-use crate::fault::Fault as _;
+use crate::fault::{Fault as _, Kind};
 
 /// Successes that pay for one repeat.
 const PRICE: u32 = 10;
@@ -56,6 +56,27 @@ impl Budget {
     }
 }
 
+/// A portal that moves is followed so many times in one call.
+const MOVES: u32 = 3;
+
+/// Makes a call once, wherever the portal has gone.
+pub(super) async fn once(
+    queue: &Queue,
+    call: &Arc<Call>,
+    patience: &Patience,
+) -> Result<Reply, Error> {
+    let mut moves = 0;
+    loop {
+        match queue.send(Arc::clone(call), patience).await {
+            // Nothing was done, and the new address is known.
+            Err(error) if matches!(error.cause(), Cause::Moved { .. }) && moves < MOVES => {
+                moves += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// What a failure allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -87,7 +108,7 @@ pub(super) async fn call(
     // The first attempt whose outcome is open: whatever comes later, it may have run.
     let mut open: Option<Error> = None;
     loop {
-        let error = match queue.send(Arc::clone(&call), patience).await {
+        let error = match once(queue, &call, patience).await {
             Ok(reply) => {
                 budget.earn();
                 return Ok(reply);
@@ -100,6 +121,13 @@ pub(super) async fn call(
                 .is_some_and(|code| method.already_done(code))
         {
             return Ok(done());
+        }
+        if error.is_held_back() {
+            match comes_again(&error, patience).filter(|_| pauses.next().is_some()) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(open.unwrap_or(error)),
+            }
+            continue;
         }
         let verdict = judge(method, error.cause());
         if verdict == Verdict::RepeatHarmless && open.is_none() {
@@ -126,6 +154,15 @@ pub(super) async fn call(
         debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
         sleep(pause).await;
     }
+}
+
+/// How long a call waits that was not sent. Only a portal that is silent may speak again by itself;
+/// where somebody must act first the caller is told at once. It costs nothing of the budget.
+fn comes_again(error: &Error, patience: &Patience) -> Option<Duration> {
+    let by_itself = error.kind() == Kind::Unavailable;
+    let pause = error.retry_after().filter(|_| by_itself)?;
+    let in_vain = |deadline| Instant::now() + pause >= deadline;
+    (!patience.deadline().is_some_and(in_vain)).then_some(pause)
 }
 
 fn judge(method: Method, cause: &Cause) -> Verdict {

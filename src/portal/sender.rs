@@ -4,7 +4,7 @@
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicI64, Ordering},
 };
 
@@ -13,12 +13,14 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    Error, Health, Patience,
+    Error, Patience,
     auth::Credential,
     batch::{self, Passenger},
     call::Call,
     error::{self, Cause},
+    home::Home,
     limit::Limit,
+    state::Gate,
     transport::{Body, SecretUrl, Transport},
     wire::{Method, Reply, Time},
 };
@@ -30,17 +32,19 @@ pub(super) struct Sender {
     pub(super) portal: PortalId,
     pub(super) limit: Arc<Limit>,
     credential: Credential,
+    pub(super) home: Home,
     transport: Transport,
     clock: Clock,
     /// The portal's clock less ours, in milliseconds.
     skew_ms: AtomicI64,
-    health: Mutex<Health>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Sender {
     pub(super) fn new(
         portal: PortalId,
         credential: Credential,
+        home: Home,
         limit: Arc<Limit>,
         transport: Transport,
         clock: Clock,
@@ -49,22 +53,23 @@ impl Sender {
             portal,
             limit,
             credential,
+            home,
             transport,
             clock,
             skew_ms: AtomicI64::new(0),
-            health: Mutex::default(),
+            gate: Arc::new(Gate::new(clock)),
         }
     }
 
     /// The time by the portal's own clock, as far as its answers told.
     pub(super) fn portal_time(&self) -> Timestamp {
-        let skew = SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed));
         let now = self.clock.now();
-        now.saturating_add(skew).unwrap_or(now)
+        now.saturating_add(self.skew()).unwrap_or(now)
     }
 
-    pub(super) fn health(&self) -> Health {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The portal's clock less ours.
+    pub(super) fn skew(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed))
     }
 
     /// Sends a call in a request of its own.
@@ -75,13 +80,13 @@ impl Sender {
     ) -> Result<Reply, Error> {
         let method = call.method;
         let refused = |cause| Error::new(method, cause).at(&self.portal);
-        let (url, body) = self.credential.authorize(call).map_err(refused)?;
+        let body = self.credential.authorize(call).map_err(refused)?;
         if !self.may_go(call, patience) {
             self.limit.return_permit();
             return Err(self.not_sent(call));
         }
         self.limit.began(method);
-        let outcome = self.request(method, &url, body).await;
+        let outcome = self.request(method, body).await;
         let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
         self.ended(method, time);
         outcome.map_err(|error| self.learn_from(error))
@@ -122,7 +127,7 @@ impl Sender {
             ..Call::new(Method::Batch)
         };
         let answer = match self.credential.authorize(&call) {
-            Ok((url, body)) => self.request(Method::Batch, &url, body).await,
+            Ok(body) => self.request(Method::Batch, body).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
         // The outer request may be charged as well: it counts as one more call of its own.
@@ -155,14 +160,30 @@ impl Sender {
         Error::new(call.method, cause).at(&self.portal)
     }
 
-    async fn request(&self, method: Method, url: &SecretUrl, body: Body) -> Result<Reply, Error> {
+    async fn request(&self, method: Method, body: Body) -> Result<Reply, Error> {
+        let url = self.home.method(method.as_str());
         let sent_at = self.clock.now();
-        let outcome = self.transport.post(url, body).await;
-        let reply = error::judge(method, url, outcome)?;
+        let outcome = self.transport.post(&url, body).await;
+        let reply =
+            error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
+        self.home.served(&url);
         self.learn_skew(&reply, sent_at, self.clock.now());
-        self.note(Health::Ok);
+        self.gate.succeeded();
         debug!(portal.id = %self.portal, method = %method, "portal answered");
         Ok(reply)
+    }
+
+    /// Goes along with a portal that moves, if we may.
+    fn led_elsewhere(&self, error: Error, asked: &SecretUrl) -> Error {
+        match error.cause() {
+            Cause::Moved { origin } if self.home.follow(asked, origin) => error,
+            Cause::Moved { .. } => error.because(Cause::Redirected),
+            Cause::Unreachable(_) | Cause::Blocked | Cause::Redirected | Cause::Unreadable(_) => {
+                self.home.silent(asked);
+                error
+            }
+            _ => error,
+        }
     }
 
     fn ended(&self, method: Method, time: Option<&Time>) {
@@ -175,7 +196,9 @@ impl Sender {
         let now = Instant::now();
         let error = error.at(&self.portal);
         debug!(portal.id = %self.portal, method = %error.called(), reason = error.reason().as_str(), "portal call failed");
-        self.note(Health::after(&error));
+        if !matches!(error.cause(), Cause::Moved { .. }) {
+            self.gate.failed(&error);
+        }
         match error.cause() {
             Cause::Throttled => {
                 self.limit.refused(now);
@@ -187,10 +210,6 @@ impl Sender {
             }
             _ => error,
         }
-    }
-
-    fn note(&self, health: Health) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
     /// The portal finished somewhere between our sending and receiving: a clock within that stretch

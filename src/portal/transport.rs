@@ -17,6 +17,7 @@
 //! TLS early data, which could be replayed on the way, is off unless asked for.
 
 mod address;
+mod names;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ use rustls::{
 };
 
 pub use address::SecretUrl;
+pub use names::Names;
 
 /// How to reach portals.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub proxy: Option<SecretUrl>,
     /// Comma-separated hosts to reach without the proxy. Empty by default.
     pub no_proxy: String,
+    /// Where names lead, and may lead. Nothing fixed and only public addresses by default.
+    pub names: Names,
 }
 
 impl Default for Config {
@@ -57,6 +61,7 @@ impl Default for Config {
             extra_roots: None,
             proxy: None,
             no_proxy: String::new(),
+            names: Names::default(),
         }
     }
 }
@@ -146,6 +151,7 @@ impl Transport {
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .pool_idle_timeout(IDLE)
+            .dns_resolver(names::Resolver(Arc::new(config.names.clone())))
             .default_headers(header::HeaderMap::from_iter([
                 (header::ACCEPT, JSON),
                 (header::USER_AGENT, AGENT),

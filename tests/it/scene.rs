@@ -11,8 +11,8 @@ use bitrix24_gateway::{
     portal::transport::{self, Body, SecretUrl, Transport},
     proto::v1::{
         self as pb, bot_service_client::BotServiceClient,
-        message_service_client::MessageServiceClient, server_service_client::ServerServiceClient,
-        subscribe_command_events_response::Item,
+        message_service_client::MessageServiceClient, portal_service_client::PortalServiceClient,
+        server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
 };
 use bitrix24_sim::{Chat, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
@@ -166,6 +166,14 @@ impl Scene {
 
     pub(crate) fn messages(&self) -> MessageServiceClient<Channel> {
         MessageServiceClient::new(self.channel())
+    }
+
+    /// The scene's portal as the gateway shows it.
+    pub(crate) async fn shown(&self) -> pb::Portal {
+        let mut portals = PortalServiceClient::new(self.channel());
+        let request = pb::GetPortalRequest::default();
+        let response = portals.get_portal(request).await.unwrap();
+        response.into_inner().portal.unwrap()
     }
 
     pub(crate) fn info(&self) -> ServerServiceClient<Channel> {

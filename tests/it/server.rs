@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bitrix24_gateway::{
     fault::Reason,
-    proto::v1::{self as pb, bot_service_server, message_service_server, server_service_server},
+    proto::v1::{
+        self as pb, bot_service_server, message_service_server, portal_service_server,
+        server_service_server,
+    },
 };
 use bitrix24_sim::Fault;
 use tokio::{
@@ -25,9 +28,10 @@ use tonic_types::StatusExt as _;
 use crate::scene::{Scene, answer, failure, helper, told, until};
 
 /// What every service is found under.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     bot_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
+    portal_service_server::SERVICE_NAME,
     server_service_server::SERVICE_NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
@@ -63,7 +67,7 @@ async fn reflect(scene: &Scene, request: MessageRequest) -> MessageResponse {
 async fn health_is_serving_for_each_service_and_for_all() {
     let scene = Scene::start().await;
     let mut health = HealthClient::new(scene.channel());
-    for service in ["", SERVICES[0], SERVICES[1], SERVICES[2]] {
+    for service in ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]] {
         let response = health.check(health_of(service)).await.unwrap().into_inner();
         assert_eq!(response.status(), ServingStatus::Serving, "{service}");
     }
@@ -114,6 +118,7 @@ async fn reflection_lists_our_services_and_tells_what_they_are() {
         SERVICES[1],
         SERVICES[2],
         SERVICES[3],
+        SERVICES[4],
         "bitrix24.gateway.v1.ErrorReason",
     ] {
         let file = reflect(

@@ -172,13 +172,14 @@ async fn silence_is_broken_by_heartbeats_that_tell_the_portals_state() {
     assert!(beat.portals[0].last_successful_poll.is_some());
     scene.subscribe(from(Position::AfterCursor(cursor))).await;
 
-    let gone = Fault::error(401, "NO_AUTH_FOUND", "Wrong authorization data").always();
-    scene.portal.faults().on("imbot.v2.Event.get", gone);
+    scene.portal.remove_webhook(&scene.portal.webhook_url());
     for _ in 0..20 {
         if let Item::Heartbeat(beat) = stream.next().await.unwrap().1
             && beat.portals[0].state() == pb::PortalState::ReauthorizationRequired
         {
             assert_eq!(beat.portals[0].reason, "REAUTHORIZATION_REQUIRED");
+            let until = beat.portals[0].until.unwrap();
+            assert!(until.seconds > beat.sent_at.unwrap().seconds);
             return;
         }
     }

@@ -2,14 +2,11 @@
 
 use serde_json::Value;
 
-use super::{entity, json, time};
+use super::{entity, json, portal, time};
 use crate::{
     events::{Cursor, Events, cursor::EventId},
     ids::PortalId,
-    portal::{
-        Health,
-        wire::{self, Unreadable, event::Body},
-    },
+    portal::wire::{self, Unreadable, event::Body},
     proto::v1::{self as pb, event::Body as PbBody},
     store,
 };
@@ -159,39 +156,16 @@ pub(in crate::grpc) fn heartbeat(events: &Events, portal: Option<&PortalId>) -> 
     let health = events
         .health(portal)
         .into_iter()
-        .map(|(portal, health, progress)| {
-            let (state, reason) = state(health);
-            pb::PortalHealth {
-                portal: portal.to_string(),
-                state: state.into(),
-                reason,
-                until: None,
-                last_successful_poll: progress.last_poll.map(time),
-                newest_event: progress.newest_event.map(time),
-            }
+        .map(|(id, state, progress)| pb::PortalHealth {
+            portal: id.to_string(),
+            state: portal::health(state.health).into(),
+            reason: portal::reason(state.reason),
+            until: state.until.map(time),
+            last_successful_poll: progress.last_poll.map(time),
+            newest_event: progress.newest_event.map(time),
         });
     pb::Heartbeat {
         sent_at: Some(time(events.now())),
         portals: health.collect(),
-    }
-}
-
-fn state(health: Health) -> (pb::PortalState, String) {
-    use pb::PortalState as State;
-    match health {
-        Health::Unknown => (State::Unspecified, String::new()),
-        Health::Ok => (State::Ok, String::new()),
-        Health::Throttled(reason) => (State::Throttled, reason.as_str().to_owned()),
-        Health::Parked(reason) => (State::Parked, reason.as_str().to_owned()),
-        Health::ReauthorizationRequired => (
-            State::ReauthorizationRequired,
-            crate::fault::Reason::ReauthorizationRequired
-                .as_str()
-                .to_owned(),
-        ),
-        Health::Unreachable => (
-            State::Unreachable,
-            crate::fault::Reason::PortalUnreachable.as_str().to_owned(),
-        ),
     }
 }

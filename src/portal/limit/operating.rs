@@ -13,7 +13,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::portal::wire::{Method, Time};
+use super::MethodBudget;
+use crate::{
+    clock::Clock,
+    portal::wire::{Method, Time},
+};
 
 /// A ban lasts this long in the portal's code, whatever was told (C5).
 const BAN: Duration = Duration::from_secs(300);
@@ -39,6 +43,8 @@ struct Spent {
     until: Option<Instant>,
     /// Not called before this.
     banned_until: Option<Instant>,
+    /// When it was last banned.
+    banned_at: Option<Instant>,
     under_way: u32,
     /// Seconds of one call, a running mean.
     usual: Option<f64>,
@@ -174,7 +180,35 @@ impl Operating {
         let told = spent.until.unwrap_or(now);
         let until = told.max(now + BAN);
         spent.banned_until = Some(until);
+        spent.banned_at = Some(now);
         until
+    }
+
+    /// The ban that lasts longest: since when, and until when.
+    pub(super) fn ban(&self, now: Instant) -> Option<(Instant, Instant)> {
+        let bans = self.methods.values().filter_map(|spent| {
+            let until = spent.banned_until.filter(|until| *until > now)?;
+            Some((spent.banned_at.unwrap_or(now), until))
+        });
+        bans.max_by_key(|(_, until)| *until)
+    }
+
+    pub(super) fn budget(&self) -> Duration {
+        Duration::try_from_secs_f64(self.budget).unwrap_or_default()
+    }
+
+    /// What is known of each method, by name.
+    pub(super) fn methods(&self, now: Instant, clock: Clock) -> Vec<MethodBudget> {
+        let later = |at: Option<Instant>| at.filter(|at| *at > now).map(|at| clock.at(at));
+        let known = self.methods.iter().map(|(method, spent)| MethodBudget {
+            method: *method,
+            spent: Duration::try_from_secs_f64(spent.seconds).unwrap_or_default(),
+            forgiven: later(spent.until),
+            banned_until: later(spent.banned_until),
+        });
+        let mut known: Vec<_> = known.collect();
+        known.sort_by_key(|budget| budget.method.as_str());
+        known
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Bucket {
     since: Instant,
     /// By when the counter is empty according to the record; `None` while nobody keeps one.
     covered: Option<Instant>,
+    /// When the portal last refused.
+    refused: Option<Instant>,
 }
 
 /// How far ahead the record is written.
@@ -45,6 +47,7 @@ impl Bucket {
             level: rate.burst / 2,
             since: now,
             covered: None,
+            refused: None,
         }
     }
 
@@ -129,6 +132,18 @@ impl Bucket {
     pub(super) fn fill(&mut self, now: Instant) {
         self.level = self.rate.burst;
         self.since = now;
+        self.refused = Some(now);
+    }
+
+    /// Since when and until when a refusal holds up what would leave.
+    pub(super) fn refusal(&mut self, now: Instant) -> Option<(Instant, Instant)> {
+        let since = self.refused?;
+        let until = self.ready_after(0, now);
+        if until <= now {
+            self.refused = None;
+            return None;
+        }
+        Some((since, until))
     }
 
     fn usable(&self) -> u32 {

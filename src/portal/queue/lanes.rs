@@ -1,6 +1,6 @@
 //! Whose turn it is.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -22,6 +22,17 @@ pub(super) struct Lanes {
     answers: Line,
     calls: Line,
     polls: Line,
+}
+
+/// Calls waiting in each lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// What people wait for.
+    pub answers: usize,
+    /// Other calls.
+    pub calls: usize,
+    /// Fetching of events.
+    pub polls: usize,
 }
 
 /// The callers of a lane, in turn.
@@ -77,10 +88,21 @@ impl Lanes {
         Vec::new()
     }
 
-    /// Takes out the calls whose callers left, and says how many.
-    pub(super) fn remove_departed(&mut self) -> usize {
-        let lanes = [&mut self.answers, &mut self.calls, &mut self.polls];
-        lanes.into_iter().map(Line::remove_departed).sum()
+    /// Takes out the calls of which something is true.
+    pub(super) fn remove(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut removed = Vec::new();
+        for line in [&mut self.answers, &mut self.calls, &mut self.polls] {
+            line.remove(&which, &mut removed);
+        }
+        removed
+    }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting {
+            answers: self.answers.len(),
+            calls: self.calls.len(),
+            polls: self.polls.len(),
+        }
     }
 
     fn line(&mut self, lane: Lane) -> &mut Line {
@@ -181,18 +203,25 @@ impl Line {
         }
     }
 
-    fn remove_departed(&mut self) -> usize {
-        let mut departed = 0;
+    fn remove(&mut self, which: impl Fn(&Entry) -> bool, removed: &mut Vec<Entry>) {
         for caller in &mut self.0 {
             for bot in &mut caller.bots {
-                let before = bot.entries.len();
-                bot.entries.retain(|entry| !entry.patience.has_left());
-                departed += before - bot.entries.len();
+                // Mostly none.
+                if bot.entries.iter().any(&which) {
+                    let entries = mem::take(&mut bot.entries).into_iter();
+                    let (gone, kept) = entries.partition::<VecDeque<_>, _>(&which);
+                    removed.extend(gone);
+                    bot.entries = kept;
+                }
             }
             caller.bots.retain(|bot| !bot.entries.is_empty());
         }
         self.0.retain(|caller| !caller.bots.is_empty());
-        departed
+    }
+
+    fn len(&self) -> usize {
+        let bots = self.0.iter().flat_map(|caller| &caller.bots);
+        bots.map(|bot| bot.entries.len()).sum()
     }
 }
 

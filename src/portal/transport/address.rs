@@ -21,6 +21,12 @@ impl SecretUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// Scheme, host and port, which are no secret.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     /// The address of a method below this base.
     #[must_use]
     pub fn method(&self, name: &str) -> Self {

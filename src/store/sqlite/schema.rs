@@ -12,7 +12,8 @@ use crate::store::{Error, LogId, keys, keys::Keys, seal};
 /// Marks a database as ours: "b24g".
 const APPLICATION: i32 = 0x6232_3467;
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 
     -- Every key that may have sealed something here, with a value to try it on.
@@ -93,7 +94,15 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (portal, dedupe_key)
     ) STRICT;
     CREATE INDEX unreadable_at ON unreadable (at);
-"];
+",
+    "
+    -- Where portals have moved to.
+    CREATE TABLE addresses (
+        portal TEXT PRIMARY KEY,
+        body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Fills a new database: all tables, its identity, and what remembers its keys.
 pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> Result<(), Error> {

@@ -160,7 +160,7 @@ async fn refusal_in_the_result_is_no_success() {
 async fn page_that_turns_us_away_did_not_run_the_call() {
     let mut stage = Stage::new().await;
     let host = stage.scene.portal.address();
-    let other = "https://other.bitrix24.com";
+    let other = "https://other.example.com";
     let path = stage.scene.portal.webhook_url().replace(&host, "");
     for call in Call::ALL {
         let moved = format!("{other}{path}{}", call.method());

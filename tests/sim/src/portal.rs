@@ -7,8 +7,7 @@ mod apps;
 mod user;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -82,10 +81,10 @@ pub(crate) struct Inner {
     pub(crate) number: u32,
     pub(crate) clock: Clock,
     pub(crate) state: Mutex<State>,
-    /// The port of today; older ones lead to it.
-    pub(crate) https_port: AtomicU16,
-    /// Where requests to the newest listener are sent on to; 0 = it serves them itself.
-    pub(crate) newest: Mutex<Arc<AtomicU16>>,
+    /// The host and port of today; older ones lead to it.
+    pub(crate) here: Mutex<String>,
+    /// Where requests to the newest listener are sent on to, once it is not the newest any more.
+    pub(crate) newest: Mutex<Arc<OnceLock<String>>>,
     pub(crate) tls: TlsAcceptor,
     pub(crate) http_port: u16,
     pub(crate) stop: tokio_util::sync::CancellationToken,
@@ -141,11 +140,11 @@ impl Portal {
         self.inner.number
     }
 
-    /// `https://127.0.0.1:PORT`.
+    /// `https://127.0.0.1:PORT`, or another host once the portal was renamed to it.
     #[must_use]
     pub fn address(&self) -> String {
-        let port = self.inner.https_port.load(Ordering::Relaxed);
-        format!("https://127.0.0.1:{port}")
+        let here = self.inner.here.lock();
+        format!("https://{}", here.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The identity that stays when the address changes.
@@ -351,20 +350,36 @@ impl Portal {
     /// # Errors
     /// When it cannot listen there.
     pub async fn rename(&self) -> Result<String, Error> {
+        self.rename_to("127.0.0.1").await
+    }
+
+    /// The same, to an address with this host, which leads nowhere by itself: a client has to know
+    /// that it means 127.0.0.1. Certificates are for names of the form `NAME.portal.test`.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn rename_to(&self, host: &str) -> Result<String, Error> {
         let listener = crate::sim::listen(0).await?;
         let port = crate::sim::port_of(&listener)?;
         let site = PortalSite::new(self.inner.clone());
         let moved = site.moved_to.clone();
         let tls = Some(self.inner.tls.clone());
         tokio::spawn(http::serve(site, listener, tls, self.inner.stop.clone()));
-        self.state().identity.domain = format!("127.0.0.1:{port}");
-        self.inner.https_port.store(port, Ordering::Relaxed);
+        let here = format!("{host}:{port}");
+        self.state().identity.domain.clone_from(&here);
         let mut newest = self
             .inner
             .newest
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *newest, moved).store(port, Ordering::Relaxed);
+        // Each listener moves once, since the newest is replaced under the same lock.
+        let _first = std::mem::replace(&mut *newest, moved).set(here.clone());
+        drop(newest);
+        *self
+            .inner
+            .here
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = here;
         Ok(self.address())
     }
 

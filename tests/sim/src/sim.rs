@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
@@ -145,7 +145,7 @@ impl Sim {
         let inner = Arc::new(Inner {
             number,
             clock: self.inner.clock.clone(),
-            https_port: AtomicU16::new(https_port),
+            here: Mutex::new(format!("127.0.0.1:{https_port}")),
             newest: Mutex::default(),
             tls: self.inner.authority.acceptor(),
             http_port: port_of(&plain)?,

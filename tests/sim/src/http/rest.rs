@@ -3,8 +3,7 @@
 //! This is the only place that waits. A request that takes time runs in a task of its own, so
 //! that its effect comes even when the client has gone: a portal does not notice that.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, REFERER, USER_AGENT};
@@ -20,8 +19,8 @@ use crate::portal::{Condition, Inner};
 #[derive(Debug)]
 pub(crate) struct PortalSite {
     portal: Arc<Inner>,
-    /// The port to which the portal has moved; 0 = it is here.
-    pub(crate) moved_to: Arc<AtomicU16>,
+    /// The host and port to which the portal has moved, if it has.
+    pub(crate) moved_to: Arc<OnceLock<String>>,
 }
 
 impl PortalSite {
@@ -34,11 +33,10 @@ impl PortalSite {
 
     /// The page a request is led to instead of being served, if it is.
     fn elsewhere(&self, asked: &Asked) -> Option<Reply> {
-        let moved_to = self.moved_to.load(Ordering::Relaxed);
-        if moved_to != 0 {
+        if let Some(moved_to) = self.moved_to.get() {
             let path = asked.head.uri.path_and_query();
             let path = path.map_or("/", |path| path.as_str());
-            return Some(redirect(format!("https://127.0.0.1:{moved_to}{path}")));
+            return Some(redirect(format!("https://{moved_to}{path}")));
         }
         let state = self.portal.state.lock();
         let state = state.unwrap_or_else(PoisonError::into_inner);
