@@ -1,12 +1,13 @@
 //! How long a caller waits, and what becomes of a call whose caller does not.
 //!
 //! A call that was sent is never aborted: nobody can take it back, and its outcome is worth keeping.
-//! So the work runs in a task of its own, and the caller is told shortly before its deadline that the
-//! outcome is unknown. What was not sent yet never will be.
+//! So the work goes on in a task of its own when its caller is gone, and the caller is told shortly
+//! before its deadline that the outcome is unknown. What was not sent yet never will be.
 
 use std::{
     fmt::Write as _,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, info_span, warn};
@@ -59,8 +61,9 @@ where
     let waiting = Waiting(patience.clone());
     let call_id = call_id();
     let span = info_span!("call", rpc, call.id = %call_id);
-    let task = life.spawn(run(patience).instrument(span));
-    let outcome = timeout_at(patience_ends, task).await;
+    // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
+    let running = AssertUnwindSafe(run(patience).instrument(span)).catch_unwind();
+    let outcome = timeout_at(patience_ends, life.keep(running)).await;
     let unsent = waiting.0.leave();
     match outcome {
         Ok(Ok(Ok(value))) => Ok(Response::new(value)),
@@ -69,8 +72,9 @@ where
             warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
             Err(status)
         }
-        Ok(Err(panicked)) => {
-            tracing::error!(rpc, call.id = %call_id, error = %panicked, "call broke off");
+        // The panic told its message itself.
+        Ok(Err(_panicked)) => {
+            tracing::error!(rpc, call.id = %call_id, "call broke off");
             Err(status(&Refusal::Broken, Some(&call_id)))
         }
         Err(_) => {

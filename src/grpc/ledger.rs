@@ -49,6 +49,9 @@ struct Inner {
 
 /// A request that can carry a key.
 pub(super) trait Keyed: Message + Clone {
+    /// The key; empty for none.
+    fn key(&self) -> &str;
+
     /// What is not part of the wish itself: the portal, which is known apart, and the key.
     fn scope(&mut self) -> [&mut String; 2];
 }
@@ -56,6 +59,10 @@ pub(super) trait Keyed: Message + Clone {
 macro_rules! keyed {
     ($($request:ident)*) => { $(
         impl Keyed for pb::$request {
+            fn key(&self) -> &str {
+                &self.idempotency_key
+            }
+
             fn scope(&mut self) -> [&mut String; 2] {
                 [&mut self.portal, &mut self.idempotency_key]
             }
@@ -97,9 +104,13 @@ struct Call {
 impl Claim {
     /// The claim of a request; `None` when it carries no key.
     pub(super) fn of(request: &impl Keyed) -> Option<Self> {
+        // Most calls carry none, and a copy of a request can be large.
+        if request.key().is_empty() {
+            return None;
+        }
         let mut request = request.clone();
         let [_, key] = request.scope().map(std::mem::take);
-        (!key.is_empty()).then(|| Self {
+        Some(Self {
             key,
             request: hash(&request.encode_to_vec()),
         })

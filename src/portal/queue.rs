@@ -210,7 +210,7 @@ impl Inner {
             return Err(None);
         }
         limit.permit(now).map_err(Some)?;
-        let size = size(state.waiting, limit.spare(now) + 1);
+        let size = size(state.waiting, limit.spare(now).saturating_add(1));
         let mut look_again = None;
         let mut ready = |method| match limit.method_ready(method, now) {
             Ok(()) => true,

@@ -93,6 +93,29 @@ async fn thousand_answers_of_a_hundred_callers_all_arrive_in_few_requests() {
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
+/// An endless number of permits was once added to, which ended the queue or put calls together.
+#[tokio::test(start_paused = true)]
+async fn without_pacing_answers_beyond_those_under_way_wait_and_leave_alone() {
+    let mut scene = Scene::with(&[("rate.requests_per_second", "0")]).await;
+    scene.portal.set_limits(Limits::none());
+    let requests = answers_in_many_dialogs(&mut scene, 200).await;
+    scene
+        .portal
+        .set_latency(Some("imbot.v2.Command.answer"), Duration::from_millis(30));
+    scene.portal.journal().clear();
+    let calls = requests
+        .into_iter()
+        .map(|request| answer(scene.bots.clone(), request, Duration::from_secs(30)));
+    for outcome in join_all(calls).await {
+        outcome.unwrap();
+    }
+    let answers = scene.portal.journal().calls("imbot.v2.Command.answer");
+    assert_eq!(answers.len(), 200);
+    for answer in answers {
+        assert_ne!(answer.encoding, Encoding::BatchEntry);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_to_one_dialog_keep_their_order() {
     let mut scene = Scene::start().await;

@@ -1,0 +1,113 @@
+//! The gateway itself, as an operator starts it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::sleep,
+};
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    Outcome,
+    process::Process,
+    responder::{BOT_CODE, CA_FILE},
+};
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
+    pub(crate) address: String,
+    store: PathBuf,
+}
+
+impl Gateway {
+    /// Starts it on the store of a folder, which is made if there is none, and waits until it serves.
+    pub(crate) async fn start(folder: &Path, portal: &str) -> Outcome<Self> {
+        let store = folder.join("store");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bitrix24-gateway"));
+        command.arg("serve").env_clear().stderr(Stdio::piped());
+        let path = |name: &str| folder.join(name).into_os_string();
+        for (name, value) in [
+            ("WEBHOOK_URL", portal.into()),
+            ("OUTBOUND__CA_FILE", path(CA_FILE)),
+            ("STORE__DIR", path("store")),
+            ("STORE__KEY_FILE", path("keys")),
+            ("GRPC__LISTEN", "127.0.0.1:0".into()),
+            ("RATE__REQUESTS_PER_SECOND", "0".into()),
+        ] {
+            command.env(format!("BITRIX24_GATEWAY__{name}"), value);
+        }
+        let mut process = Process::start(command)?;
+        let mut said = BufReader::new(process.stderr()?).lines();
+        let address = loop {
+            let line = said.next_line().await?.ok_or("the gateway ended")?;
+            if let Some((_, rest)) = line.split_once("grpc.address=") {
+                break rest.split(' ').next().unwrap_or_default().to_owned();
+            }
+        };
+        // A full pipe would stop it; what it has to say then is a failure, so it is passed on.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = said.next_line().await {
+                if !line.contains(" INFO ") {
+                    eprintln!("{line}");
+                }
+            }
+        });
+        serving(&address).await?;
+        Ok(Self {
+            process,
+            address,
+            store,
+        })
+    }
+
+    /// Makes the bot known to it.
+    pub(crate) async fn register(&self) -> Outcome<()> {
+        let mut client = BotServiceClient::connect(format!("http://{}", self.address)).await?;
+        let bot = pb::RegisterBotRequest {
+            bot_code: BOT_CODE.to_owned(),
+            properties: Some(pb::BotProperties {
+                name: Some("Support Bot".to_owned()),
+                ..pb::BotProperties::default()
+            }),
+            ..pb::RegisterBotRequest::default()
+        };
+        client.register_bot(bot).await?;
+        Ok(())
+    }
+
+    /// Transactions its store committed, of which each is one `fsync` of the write-ahead log.
+    ///
+    /// SQLite counts them in the index that its processes share: `iChange`, the third word of the
+    /// file (<https://sqlite.org/walformat.html>).
+    pub(crate) fn commits(&self) -> Outcome<u32> {
+        let index = fs::read(self.store.join("store.db-shm"))?;
+        let word = index.get(8..12).ok_or("a short index")?;
+        Ok(u32::from_ne_bytes(word.try_into()?))
+    }
+}
+
+/// Waits until the standard health service says so.
+async fn serving(address: &str) -> Outcome<()> {
+    let gateway = Channel::from_shared(format!("http://{address}"))?;
+    let mut health = HealthClient::new(gateway.connect().await?);
+    loop {
+        let answer = health.check(HealthCheckRequest::default()).await?;
+        if answer.into_inner().status() == ServingStatus::Serving {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}

@@ -1,0 +1,149 @@
+//! The callers: so many at once, each with one call after another in a dialog of its own.
+
+use std::time::Duration;
+
+use bitrix24_gateway::proto::v1::{
+    self as pb, answer_command_request::Target, bot_service_client::BotServiceClient,
+};
+use tokio::{task::JoinSet, time::Instant};
+use tonic::transport::Channel;
+
+use crate::{
+    Outcome,
+    process::{self, Process},
+    responder::BOT_CODE,
+};
+
+/// What a bot says: about as long as a short answer.
+const TEXT: &str = "Berlin: 14 degrees, light rain until the evening, wind from the west with 20 km/h. \
+                    Tomorrow is going to be dry and a little warmer.";
+
+/// What the callers saw in one round.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) calls: usize,
+    pub(crate) seconds: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+/// Whether calls carry an idempotency key, each its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// Apart from those of other rounds by this number.
+    Of(usize),
+}
+
+/// One round against an address, by a process of its own.
+pub(crate) async fn round(
+    address: &str,
+    concurrent: usize,
+    time: Duration,
+    keys: Keys,
+) -> Outcome<Seen> {
+    let keys = match keys {
+        Keys::None => String::new(),
+        Keys::Of(round) => format!("round-{round}"),
+    };
+    let arguments = [
+        "load",
+        address,
+        &concurrent.to_string(),
+        &time.as_secs_f64().to_string(),
+        &keys,
+    ];
+    let (process, told) = Process::role(&arguments).await?;
+    process.ended().await?;
+    let numbers: Vec<f64> = told
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    match numbers[..] {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count that was written by the process below"
+        )]
+        [calls, seconds, p50_us, p99_us] => Ok(Seen {
+            calls: calls as usize,
+            seconds,
+            p50_us,
+            p99_us,
+        }),
+        _ => Err(format!("the callers said {told:?}").into()),
+    }
+}
+
+/// The process: calls, and tells what it saw. Ends with an error when a call failed.
+pub(crate) async fn run(address: &str, concurrent: &str, seconds: &str, keys: &str) -> Outcome<()> {
+    let time = Duration::from_secs_f64(seconds.parse()?);
+    let channel = Channel::from_shared(format!("http://{address}"))?
+        .tcp_nodelay(true)
+        .connect()
+        .await?;
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    for number in 0..concurrent.parse()? {
+        let client = BotServiceClient::new(channel.clone());
+        let key = (!keys.is_empty()).then(|| format!("{keys}-{number}"));
+        callers.spawn(caller(client, number, key, began + time));
+    }
+    let mut latencies = Vec::new();
+    while let Some(ended) = callers.join_next().await {
+        latencies.extend(ended??);
+    }
+    let elapsed = began.elapsed();
+    latencies.sort_unstable();
+    process::tell(&format!(
+        "{} {} {} {}",
+        latencies.len(),
+        elapsed.as_secs_f64(),
+        at(&latencies, 50),
+        at(&latencies, 99),
+    ));
+    Ok(())
+}
+
+/// Microseconds below which so many of a hundred are.
+fn at(sorted: &[Duration], percent: usize) -> f64 {
+    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    let found = sorted.get(index).copied().unwrap_or_default();
+    found.as_secs_f64() * 1e6
+}
+
+/// One caller, until the time is over: how long each of its calls took.
+async fn caller(
+    mut client: BotServiceClient<Channel>,
+    number: usize,
+    key: Option<String>,
+    until: Instant,
+) -> Result<Vec<Duration>, tonic::Status> {
+    let mut latencies = Vec::new();
+    loop {
+        let began = Instant::now();
+        if began >= until {
+            return Ok(latencies);
+        }
+        let request = pb::AnswerCommandRequest {
+            bot_code: BOT_CODE.to_owned(),
+            // Calls of one dialog leave one at a time.
+            target: Some(Target::Invocation(pb::CommandInvocation {
+                command_id: 42,
+                message_id: 789,
+                dialog_id: format!("chat{}", number + 1),
+            })),
+            content: Some(pb::MessageContent {
+                text: TEXT.to_owned(),
+                ..pb::MessageContent::default()
+            }),
+            idempotency_key: key
+                .as_ref()
+                .map(|key| format!("{key}-{}", latencies.len()))
+                .unwrap_or_default(),
+            ..pb::AnswerCommandRequest::default()
+        };
+        client.answer_command(request).await?;
+        latencies.push(began.elapsed());
+    }
+}

@@ -1,0 +1,173 @@
+//! What is measured, in which order.
+//!
+//! Both sides take turns in short rounds, and the middle of each figure counts: what else happens on
+//! the machine then hits both alike.
+
+use std::time::Duration;
+
+use crate::{
+    Outcome,
+    gateway::Gateway,
+    load::{self, Keys},
+    process::Process,
+    report, startup,
+};
+
+/// Calls at once.
+const CONCURRENT: [usize; 3] = [1, 16, 64];
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) keyed_rounds: usize,
+    pub(crate) round: Duration,
+    pub(crate) starts: usize,
+}
+
+/// One side at one concurrency: of a round, or the middle of several.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) cpu_us: f64,
+    pub(crate) peak_megabytes: f64,
+    /// Commits of the store per call.
+    pub(crate) commits: f64,
+}
+
+impl Plan {
+    /// As the command line wishes.
+    pub(crate) fn of(words: &[&str]) -> Self {
+        if words.contains(&"--quick") {
+            Self {
+                rounds: 3,
+                keyed_rounds: 1,
+                round: Duration::from_millis(700),
+                starts: 3,
+            }
+        } else {
+            Self {
+                rounds: 9,
+                keyed_rounds: 5,
+                round: Duration::from_secs(2),
+                starts: 11,
+            }
+        }
+    }
+}
+
+/// A process that takes calls.
+struct Side<'a> {
+    address: &'a str,
+    process: &'a Process,
+    /// Where commits are counted.
+    store: Option<&'a Gateway>,
+}
+
+impl Side<'_> {
+    async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
+        let commits = |side: &Self| side.store.map_or(Ok(0), Gateway::commits);
+        let (cpu, committed) = (self.process.cpu_time()?, commits(self)?);
+        let seen = load::round(self.address, concurrent, time, keys).await?;
+        let cpu = self.process.cpu_time()? - cpu;
+        let committed = commits(self)?.wrapping_sub(committed);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let calls = seen.calls as f64;
+        Ok(Figures {
+            per_second: calls / seen.seconds,
+            p50_us: seen.p50_us,
+            p99_us: seen.p99_us,
+            cpu_us: cpu.as_secs_f64() * 1e6 / calls,
+            peak_megabytes: self.process.peak_megabytes()?,
+            commits: f64::from(committed) / calls,
+        })
+    }
+}
+
+impl Figures {
+    /// The middle of each figure.
+    fn median(rounds: &[Self]) -> Self {
+        let median = |figure: fn(&Self) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(figure).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        Self {
+            per_second: median(|it| it.per_second),
+            p50_us: median(|it| it.p50_us),
+            p99_us: median(|it| it.p99_us),
+            cpu_us: median(|it| it.cpu_us),
+            peak_megabytes: rounds
+                .iter()
+                .map(|it| it.peak_megabytes)
+                .fold(0.0, f64::max),
+            commits: median(|it| it.commits),
+        }
+    }
+}
+
+/// Measures everything and prints it.
+pub(crate) async fn run(plan: Plan) -> Outcome<()> {
+    // Where builds go, which is a disk: a store in memory would commit for nothing.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let folder = folder.path();
+    let text = folder.to_str().ok_or("a folder whose name is no text")?;
+    let (_responder, responder) = Process::role(&["responder", text]).await?;
+    let portal = format!("https://{responder}/rest/1/benchmark/");
+    let ca_file = format!("{text}/{}", crate::responder::CA_FILE);
+    let (bare, bare_address) = Process::role(&["bare", &portal, &ca_file]).await?;
+    let gateway = Gateway::start(folder, &portal).await?;
+    gateway.register().await?;
+    let bare = Side {
+        address: &bare_address,
+        process: &bare,
+        store: None,
+    };
+    let ours = Side {
+        address: &gateway.address,
+        process: &gateway.process,
+        store: Some(&gateway),
+    };
+
+    report::head(plan);
+    // Connections, and whatever else is made once.
+    for side in [&bare, &ours] {
+        side.round(CONCURRENT[2], plan.round / 2, Keys::None)
+            .await?;
+    }
+    let mut compared = Vec::new();
+    for concurrent in CONCURRENT {
+        let (mut of_bare, mut of_ours) = (Vec::new(), Vec::new());
+        for round in 0..plan.rounds {
+            // Who goes first has the disadvantage of whatever the other left behind.
+            for of_bare_now in [round % 2 == 0, round % 2 == 1] {
+                let (side, figures) = if of_bare_now {
+                    (&bare, &mut of_bare)
+                } else {
+                    (&ours, &mut of_ours)
+                };
+                figures.push(side.round(concurrent, plan.round, Keys::None).await?);
+            }
+        }
+        let (of_bare, of_ours) = (Figures::median(&of_bare), Figures::median(&of_ours));
+        report::compared(concurrent, &of_bare, &of_ours);
+        compared.push((concurrent, of_bare, of_ours));
+    }
+
+    report::keyed_head();
+    for concurrent in CONCURRENT {
+        let mut rounds = Vec::new();
+        for round in 0..plan.keyed_rounds {
+            // Keys differ between concurrencies as well.
+            let keys = Keys::Of(concurrent * 1000 + round);
+            rounds.push(ours.round(concurrent, plan.round, keys).await?);
+        }
+        report::keyed(concurrent, &Figures::median(&rounds));
+    }
+    gateway.process.stop().await?;
+    let ready = startup::ready_after(folder, &portal, plan.starts).await?;
+    report::verdict(&compared, ready);
+    Ok(())
+}
