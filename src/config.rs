@@ -127,6 +127,7 @@ struct Raw {
     webhook_url_file: PathBuf,
     default_portal: String,
     portals: BTreeMap<String, RawPortal>,
+    assume: RawAssume,
     grpc: RawGrpc,
     store: RawStore,
     outbound: RawOutbound,
@@ -142,6 +143,27 @@ struct Raw {
 struct RawPortal {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
+    assume: RawAssume,
+}
+
+/// What to rely on; what is not given here is taken from the level above.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAssume {
+    batched_calls: Option<portal::Switch>,
+    answer_window: Option<portal::Switch>,
+    message_keys: Option<portal::Switch>,
+}
+
+impl RawAssume {
+    fn or(self, general: Self) -> portal::Assume {
+        let given = |own: Option<_>, general: Option<_>| own.or(general).unwrap_or_default();
+        portal::Assume {
+            batched_calls: given(self.batched_calls, general.batched_calls),
+            answer_window: given(self.answer_window, general.answer_window),
+            message_keys: given(self.message_keys, general.message_keys),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -276,9 +298,12 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
     let short = RawPortal {
         webhook_url: raw.webhook_url.clone(),
         webhook_url_file: raw.webhook_url_file.clone(),
+        assume: RawAssume::default(),
     };
+    let mut assume = BTreeMap::new();
     if let Some(url) = short.webhook("")? {
         portals.insert(PortalId::default_portal(), url);
+        assume.insert(PortalId::default_portal(), short.assume.or(raw.assume));
     }
     for (name, portal) in &raw.portals {
         let key = format!("portals.{name}");
@@ -288,6 +313,7 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
         let url = portal
             .webhook(&format!("{key}."))?
             .ok_or_else(|| invalid(&key, "needs `webhook_url` or `webhook_url_file`"))?;
+        assume.insert(id.clone(), portal.assume.or(raw.assume));
         if portals.insert(id, url).is_some() {
             return Err(invalid(
                 &key,
@@ -330,6 +356,7 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
             .rate
             .operating_budget
             .within("rate.operating_budget", "0s", "10m")?,
+        assume,
         hosts: portal_hosts(&raw.outbound)?,
         transport: transport(&raw.outbound)?,
     })

@@ -11,6 +11,8 @@
 
 pub mod call;
 
+pub mod assume;
+
 mod admission;
 mod retry;
 
@@ -39,6 +41,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     admission::Admission,
+    assume::Assumptions,
     auth::Credential,
     home::Home,
     limit::{Account, Limit, Memory},
@@ -53,6 +56,7 @@ use crate::{
     store::{self, Address, Store},
 };
 
+pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
@@ -74,6 +78,8 @@ pub struct Config {
     pub operating_budget: Duration,
     /// Times a call is made at most where a repeat is safe; 1 for no repeats.
     pub attempts: usize,
+    /// What to rely on, where that is not left to each portal.
+    pub assume: BTreeMap<PortalId, Assume>,
     /// Hosts that they may move to.
     pub hosts: Hosts,
     /// How to reach them.
@@ -150,8 +156,11 @@ impl Portals {
             let url = url.into_address();
             let home = Home::new(id.clone(), url, Arc::clone(&hosts), store.clone(), known);
             let credential = Credential::Webhook;
+            let assume = config.assume.get(&id).copied().unwrap_or_default();
             let transport = transport.clone();
-            let sender = Sender::new(id.clone(), credential, home, limit, transport, clock);
+            let assumptions = Assumptions::new(assume);
+            let name = id.clone();
+            let sender = Sender::new(name, credential, assumptions, home, limit, transport, clock);
             let sender = Arc::new(sender);
             let queue = Queue::start(Arc::clone(&sender));
             let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
@@ -273,6 +282,18 @@ impl Portal {
         self.0.sender.skew()
     }
 
+    /// What is relied upon without a promise.
+    #[must_use]
+    pub fn assumptions(&self) -> [Assumption; 3] {
+        self.0.sender.assumptions.all()
+    }
+
+    /// Whether answers to commands are posted for a while only.
+    #[must_use]
+    pub fn has_answer_window(&self) -> bool {
+        self.0.sender.assumptions.answer_window()
+    }
+
     /// Calls waiting for their turn.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
@@ -290,11 +311,12 @@ impl Portal {
             queue,
             admission,
             retries,
+            sender,
             ..
         } = &*self.0;
         let _inside = admission.admit(id, &call, patience)?;
         let _turn = admission.turn(id, &call, patience).await?;
-        retry::call(queue, retries, call, patience).await
+        retry::call(queue, retries, &sender.assumptions, call, patience).await
     }
 
     /// Calls a method once. For whoever has a rhythm of its own.

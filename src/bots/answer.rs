@@ -204,7 +204,11 @@ impl Bots {
             let (bot_id, dialog, message_id) = (bot.bot_id, post.dialog.clone(), post.message_id);
             move || {
                 let window = bots.window();
-                let state = window.state(portal.id(), bot_id, &dialog, message_id, portal.now());
+                let state = if portal.has_answer_window() {
+                    window.state(portal.id(), bot_id, &dialog, message_id, portal.now())
+                } else {
+                    State::Unknown
+                };
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
                 state != State::Closed
             }

@@ -121,6 +121,18 @@ impl Call {
         id.and_then(Value::as_i64).unwrap_or(0)
     }
 
+    /// The key under which the portal posts a message once: not together with forwards or in the
+    /// system's name (C20.1).
+    #[must_use]
+    pub fn message_key(&self) -> Option<&str> {
+        let fields = self.params.get("fields")?;
+        let bare = ["forwardIds", "system"]
+            .iter()
+            .all(|name| fields.get(*name).is_none());
+        let key = fields.get("templateId")?.as_str();
+        key.filter(|_| bare && self.method == Method::MessageSend)
+    }
+
     /// Bytes of its parameters, about.
     #[must_use]
     pub fn size(&self) -> usize {

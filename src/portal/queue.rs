@@ -100,6 +100,15 @@ impl Queue {
         self.0.state().lanes.waiting()
     }
 
+    /// Whether a call that failed for this cause surely goes another way now.
+    pub(super) fn knows_another_way(&self, cause: &Cause) -> bool {
+        match cause {
+            Cause::Moved { .. } => true,
+            Cause::NotInBatch => !self.0.sender.assumptions.batched_calls(),
+            _ => false,
+        }
+    }
+
     /// What waits looks whether it still may go.
     pub(super) fn gate_changed(&self) {
         self.0.changed.notify_one();
@@ -210,7 +219,10 @@ impl Inner {
             return Err(None);
         }
         limit.permit(now).map_err(Some)?;
-        let size = size(state.waiting, limit.spare(now).saturating_add(1));
+        let size = match self.sender.assumptions.batched_calls() {
+            true => size(state.waiting, limit.spare(now).saturating_add(1)),
+            false => 1,
+        };
         let mut look_again = None;
         let mut ready = |method| match limit.method_ready(method, now) {
             Ok(()) => true,

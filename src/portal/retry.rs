@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::{
     Call, Cause, Error, Patience,
+    assume::Assumptions,
     queue::Queue,
     wire::{Method, Reply, method::Repeat},
 };
@@ -56,21 +57,22 @@ impl Budget {
     }
 }
 
-/// A portal that moves is followed so many times in one call.
-const MOVES: u32 = 3;
+/// A call goes another way so many times at most.
+const DETOURS: u32 = 3;
 
-/// Makes a call once, wherever the portal has gone.
+/// Makes a call once, wherever the portal has gone, and alone where it refuses calls that travel
+/// together.
 pub(super) async fn once(
     queue: &Queue,
     call: &Arc<Call>,
     patience: &Patience,
 ) -> Result<Reply, Error> {
-    let mut moves = 0;
+    let mut detours = 0;
     loop {
         match queue.send(Arc::clone(call), patience).await {
-            // Nothing was done, and the new address is known.
-            Err(error) if matches!(error.cause(), Cause::Moved { .. }) && moves < MOVES => {
-                moves += 1;
+            // Nothing was done, and another way is known.
+            Err(error) if detours < DETOURS && queue.knows_another_way(error.cause()) => {
+                detours += 1;
             }
             outcome => return outcome,
         }
@@ -94,6 +96,7 @@ enum Verdict {
 pub(super) async fn call(
     queue: &Queue,
     budget: &Budget,
+    assumptions: &Assumptions,
     call: Call,
     patience: &Patience,
 ) -> Result<Reply, Error> {
@@ -111,6 +114,9 @@ pub(super) async fn call(
         let error = match once(queue, &call, patience).await {
             Ok(reply) => {
                 budget.earn();
+                if let (Some(key), Some(id)) = (call.message_key(), message(&reply)) {
+                    assumptions.key_was_answered(key, id);
+                }
                 return Ok(reply);
             }
             Err(error) => error,
@@ -129,7 +135,8 @@ pub(super) async fn call(
             }
             continue;
         }
-        let verdict = judge(method, error.cause());
+        let keyed = call.message_key().is_some() && assumptions.message_keys();
+        let verdict = judge(method, error.cause(), keyed);
         if verdict == Verdict::RepeatHarmless && open.is_none() {
             open = Some(error.clone());
         }
@@ -165,13 +172,19 @@ fn comes_again(error: &Error, patience: &Patience) -> Option<Duration> {
     (!patience.deadline().is_some_and(in_vain)).then_some(pause)
 }
 
-fn judge(method: Method, cause: &Cause) -> Verdict {
+/// The message that a reply names.
+fn message(reply: &Reply) -> Option<i64> {
+    reply.result.get("id")?.as_i64()
+}
+
+/// `keyed`: the call carries a key that the portal heeds.
+fn judge(method: Method, cause: &Cause, keyed: bool) -> Verdict {
     match cause {
         Cause::Throttled => Verdict::RepeatInTurn,
         Cause::Unreachable(_) | Cause::AuthorizationDown | Cause::Blocked => Verdict::Repeat,
         Cause::Ambiguous | Cause::NoAnswer(_) | Cause::Unreadable(_) => match method.repeat() {
             Repeat::Safe | Repeat::Converges => Verdict::RepeatHarmless,
-            // Nobody gave a key that is known to work.
+            Repeat::Keyed if keyed => Verdict::RepeatHarmless,
             Repeat::Keyed | Repeat::Never => Verdict::Tell,
         },
         _ => Verdict::Tell,
@@ -195,19 +208,25 @@ mod tests {
     #[test]
     fn what_surely_did_not_run_is_repeated_for_every_class() {
         for method in Method::ALL {
-            assert_eq!(judge(*method, &Cause::Throttled), Verdict::RepeatInTurn);
-            assert_eq!(judge(*method, &Cause::AuthorizationDown), Verdict::Repeat);
+            assert_eq!(
+                judge(*method, &Cause::Throttled, false),
+                Verdict::RepeatInTurn
+            );
+            assert_eq!(
+                judge(*method, &Cause::AuthorizationDown, false),
+                Verdict::Repeat
+            );
         }
     }
 
     #[test]
     fn what_perhaps_ran_is_repeated_only_where_that_does_no_harm() {
         assert_eq!(
-            judge(Method::BotUpdate, &Cause::Ambiguous),
+            judge(Method::BotUpdate, &Cause::Ambiguous, false),
             Verdict::RepeatHarmless
         );
         assert_eq!(
-            judge(Method::BotUnregister, &Cause::Ambiguous),
+            judge(Method::BotUnregister, &Cause::Ambiguous, false),
             Verdict::RepeatHarmless
         );
         for method in [
@@ -216,8 +235,19 @@ mod tests {
             Method::MessageSend,
             Method::Batch,
         ] {
-            assert_eq!(judge(method, &Cause::Ambiguous), Verdict::Tell, "{method}");
+            assert_eq!(
+                judge(method, &Cause::Ambiguous, false),
+                Verdict::Tell,
+                "{method}"
+            );
         }
+    }
+
+    #[test]
+    fn key_that_is_heeded_makes_a_message_harmless_and_nothing_else() {
+        let judged = |method| judge(method, &Cause::Ambiguous, true);
+        assert_eq!(judged(Method::MessageSend), Verdict::RepeatHarmless);
+        assert_eq!(judged(Method::CommandAnswer), Verdict::Tell);
     }
 
     #[test]
@@ -229,7 +259,11 @@ mod tests {
             Cause::BotMissing,
             Cause::OperatingLimit,
         ] {
-            assert_eq!(judge(Method::BotGet, &cause), Verdict::Tell, "{cause}");
+            assert_eq!(
+                judge(Method::BotGet, &cause, false),
+                Verdict::Tell,
+                "{cause}"
+            );
         }
     }
 

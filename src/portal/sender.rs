@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::{
     Error, Patience,
+    assume::Assumptions,
     auth::Credential,
     batch::{self, Passenger},
     call::Call,
@@ -31,6 +32,7 @@ use crate::{clock::Clock, fault::Fault as _, ids::PortalId};
 pub(super) struct Sender {
     pub(super) portal: PortalId,
     pub(super) limit: Arc<Limit>,
+    pub(super) assumptions: Assumptions,
     credential: Credential,
     pub(super) home: Home,
     transport: Transport,
@@ -44,6 +46,7 @@ impl Sender {
     pub(super) fn new(
         portal: PortalId,
         credential: Credential,
+        assumptions: Assumptions,
         home: Home,
         limit: Arc<Limit>,
         transport: Transport,
@@ -52,6 +55,7 @@ impl Sender {
         Self {
             portal,
             limit,
+            assumptions,
             credential,
             home,
             transport,
@@ -134,6 +138,7 @@ impl Sender {
         debug!(portal.id = %self.portal, calls = methods.len(), "calls travelled together");
         for (passenger, outcome) in aboard.into_iter().zip(batch::outcomes(&methods, answer)) {
             let method = passenger.call.method;
+            self.learn_of_batch(&outcome);
             let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
             self.ended(method, time);
             let outcome = outcome.map_err(|error| self.learn_from(error));
@@ -189,6 +194,15 @@ impl Sender {
     fn ended(&self, method: Method, time: Option<&Time>) {
         let unix = self.portal_time().as_duration().as_secs_f64();
         self.limit.ended(method, time, unix, Instant::now());
+    }
+
+    /// What the fate of a call that travelled with others says of doing so.
+    fn learn_of_batch(&self, outcome: &Result<Reply, Error>) {
+        match outcome.as_ref().map_err(Error::cause) {
+            Ok(_) => self.assumptions.batch_was_taken(true),
+            Err(Cause::NotInBatch) => self.assumptions.batch_was_taken(false),
+            Err(_) => {}
+        }
     }
 
     /// What a failure says of the portal.

@@ -14,6 +14,7 @@ mod scene;
 mod story;
 
 mod answers;
+mod assumptions;
 mod bad_input;
 mod commands;
 mod deadlines;

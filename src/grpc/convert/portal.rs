@@ -10,7 +10,9 @@ use crate::{
     fault::Reason,
     grpc::status::Refusal,
     ids::PortalId,
-    portal::{Budget, Health, Portal, Portals, state::LastFailure},
+    portal::{
+        Assumption, Budget, Health, Portal, Portals, Switch, assume::Shown, state::LastFailure,
+    },
     proto::v1 as pb,
 };
 
@@ -101,6 +103,7 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
             polls: count(waiting.polls),
         }),
         methods: methods(budget),
+        assumptions: portal.assumptions().map(assumption).into(),
     }
 }
 
@@ -116,6 +119,25 @@ fn methods(budget: Budget) -> Vec<pb::MethodBudget> {
             banned_until: method.banned_until.map(time),
         })
         .collect()
+}
+
+fn assumption(assumption: Assumption) -> pb::Assumption {
+    let switch = match assumption.switch {
+        Switch::On => pb::AssumptionSwitch::On,
+        Switch::Off => pb::AssumptionSwitch::Off,
+        Switch::Auto => pb::AssumptionSwitch::Auto,
+    };
+    let evidence = match assumption.shown {
+        Shown::Nothing => pb::AssumptionEvidence::Unspecified,
+        Shown::Holds => pb::AssumptionEvidence::Holds,
+        Shown::Fails => pb::AssumptionEvidence::Fails,
+    };
+    pb::Assumption {
+        name: assumption.name.to_owned(),
+        switch: switch.into(),
+        evidence: evidence.into(),
+        relied_upon: assumption.relied_upon,
+    }
 }
 
 fn failure(failure: LastFailure) -> pb::PortalFailure {

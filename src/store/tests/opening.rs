@@ -204,3 +204,40 @@ fn contains(bytes: &[u8], text: &str) -> bool {
         .windows(text.len())
         .any(|window| window == text.as_bytes())
 }
+
+#[tokio::test]
+async fn address_of_a_moved_portal_is_kept_sealed_until_forgotten() {
+    let place = Place::new();
+    let portal = PortalId::default_portal();
+    let address = |host: &str| Address {
+        configured: [7; 32],
+        origin: format!("https://{host}"),
+    };
+    let store = place.open().await;
+    for host in ["first.example.com", "second.example.com"] {
+        store.save_address(&portal, &address(host)).await.unwrap();
+    }
+    store.close().await;
+    let bytes = fs::read(place.database()).unwrap();
+    assert!(!contains(&bytes, "second.example.com"));
+    let store = place.open().await;
+    let kept = store.addresses().await.unwrap();
+    assert_eq!(kept, [(portal.clone(), address("second.example.com"))]);
+    store.forget_address(&portal).await.unwrap();
+    assert!(store.addresses().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.save_bot(&bot("ada")).await.unwrap();
+    store.close().await;
+    let older = Connection::open(place.database()).unwrap();
+    older.execute_batch("DROP TABLE addresses").unwrap();
+    older.pragma_update(None, "user_version", 1).unwrap();
+    drop(older);
+    let store = place.open().await;
+    assert_eq!(store.bots().await.unwrap().len(), 1);
+    assert!(store.addresses().await.unwrap().is_empty());
+}
