@@ -5,8 +5,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::{
-    AdoptionStart, Bots, Error, Registration,
-    register::{Told, told},
+    Bots, Error,
+    registration::{AdoptionStart, Registration, Told, told},
 };
 use crate::{
     ids::BotCode,

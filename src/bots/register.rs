@@ -4,105 +4,22 @@
 //! whose token is lost is lost itself. So we look first, derive the token anew where the store does
 //! not know it, and tell what differs.
 
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::{
     Bots, Error, Name,
     locate::Found,
+    registration::{IfExists, Outcome, Registered, Registration, Told, told},
     wish::{Memory, Properties, Settings, differences, set},
 };
 use crate::{
     ids::{BotCode, PortalId},
     portal::{
         self, Call, Cause, Patience, Portal,
-        wire::{Bot, Method, Reply, User, answer},
+        wire::{Bot, Method, User},
     },
     store::{self, BotState, EventMode},
 };
-
-/// A wish for a bot.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// Where.
-    pub portal: PortalId,
-    /// Under which code.
-    pub code: BotCode,
-    /// Who asks, and will own it.
-    pub owner: String,
-    /// What it looks like.
-    pub properties: Properties,
-    /// Bitrix24's name of the type; `None` for the default.
-    pub kind: Option<&'static str>,
-    /// How it behaves.
-    pub settings: Settings,
-    /// What to do with an existing bot.
-    pub if_exists: IfExists,
-    /// Takes over a bot made outside.
-    pub adopt: Option<Adoption>,
-}
-
-/// A bot made outside the gateway.
-#[derive(Debug, Clone)]
-pub struct Adoption {
-    /// Its token.
-    pub token: SecretString,
-    /// Which of its waiting events are ours.
-    pub start: AdoptionStart,
-}
-
-/// Where the events of an adopted bot begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdoptionStart {
-    /// With what happens from now on.
-    Now,
-    /// Behind this number of the portal.
-    After(i64),
-    /// With everything the portal still holds.
-    EverythingHeld,
-}
-
-/// What to do with something that exists already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
-    /// Leave it, and tell what differs.
-    Return,
-    /// Change what differs.
-    Converge,
-}
-
-/// What a registration did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was made.
-    Created,
-    /// It is as wished.
-    Unchanged,
-    /// It was changed.
-    Updated,
-    /// It differs.
-    Differs,
-}
-
-/// A bot that exists.
-#[derive(Debug, Clone)]
-pub struct Registered {
-    /// The bot.
-    pub bot: Bot,
-    /// Its user record, if told.
-    pub user: Option<User>,
-    /// What was done.
-    pub outcome: Outcome,
-    /// Wished fields that differ.
-    pub unapplied: Vec<&'static str>,
-}
-
-/// A bot as the portal tells it.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) bot: Bot,
-    pub(super) user: Option<User>,
-}
 
 impl Bots {
     /// Makes sure a bot exists.
@@ -322,20 +239,4 @@ fn mode(bot: &Bot) -> EventMode {
         Some("webhook") => EventMode::Webhook,
         _ => EventMode::Fetch,
     }
-}
-
-/// `{bot, users}` of an answer.
-pub(super) fn told(portal: &Portal, method: Method, reply: &Reply) -> Result<Told, Error> {
-    let read = || {
-        let bot = answer::bot(&reply.result)?;
-        let mut users = answer::users(&reply.result)?;
-        let own = users.iter().position(|user| user.id == bot.id);
-        let user = own.map(|index| users.swap_remove(index));
-        Ok(Told { bot, user })
-    };
-    read().map_err(|unreadable| {
-        portal::Error::unreadable(method, unreadable)
-            .at(portal.id())
-            .into()
-    })
 }

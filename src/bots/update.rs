@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Bots, Error, Name,
-    register::{Told, told},
+    registration::{Told, told},
     wish::{Memory, Properties, Settings, set},
 };
 use crate::{

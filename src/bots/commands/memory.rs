@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::wish::by_language;
 use crate::{
     bots::{Bots, Error, Name},
     ids::Language,
@@ -89,4 +88,13 @@ impl Bots {
         let commands = Value::Object(commands);
         self.keep(store::Bot { commands, ..bot }).await
     }
+}
+
+pub(super) fn by_language(texts: BTreeMap<Language, String>) -> Value {
+    texts
+        .into_iter()
+        .map(|(language, text)| (language.to_string(), text))
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .collect()
 }

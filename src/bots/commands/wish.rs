@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::memory::Wrote;
+use super::memory::{Wrote, by_language};
 use crate::{
     bots::wish::set,
     ids::{CommandName, Language},
@@ -150,13 +150,4 @@ impl CommandChange {
         set(&mut fields, "extranetSupport", self.extranet_support);
         Value::Object(fields)
     }
-}
-
-pub(super) fn by_language(texts: BTreeMap<Language, String>) -> Value {
-    texts
-        .into_iter()
-        .map(|(language, text)| (language.to_string(), text))
-        .collect::<BTreeMap<_, _>>()
-        .into_iter()
-        .collect()
 }
