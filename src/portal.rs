@@ -1,13 +1,13 @@
 //! How we call a portal, and how what it says is understood.
 //!
-//! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept, `retry` repeats what surely did not run, `queue`
-//! decides who leaves next and what leaves together (`batch`), `limit` says when, `auth` adds the
-//! credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is the portal's
-//! language and knows no network.
+//! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept,
+//! `retry` repeats what surely did not run, [`state`] decides whether the portal is called at all,
+//! `queue` who leaves next and what leaves together (`batch`), `limit` says when, `home` where to,
+//! `auth` adds the credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
+//! the portal's language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
-//! passes its queue and its limit. [`state`] decides whether a portal is called at all,
-//! [`home`] where.
+//! passes its queue and its limit.
 
 pub mod call;
 

@@ -1,6 +1,6 @@
 //! What we rely on without a promise.
 //!
-//! Some of what we know of Bitrix24 was seen in one revision only (marked [C] in its contract). Each
+//! Some of what we know of Bitrix24 was seen in one revision only (marked C in the contract). Each
 //! such fact has a switch per portal: relied upon, not relied upon, or left to what the portal shows.
 //!
 //! Rule: what was not shown yet is relied upon only where being wrong does no harm.
