@@ -58,6 +58,9 @@ async fn perhaps(scene: &Scene, key: &str) -> Result<Option<i64>, Status> {
 #[tokio::test(start_paused = true)]
 async fn message_with_a_key_is_sent_again_where_the_operator_relies_on_keys() {
     let mut scene = Scene::with(&[("assume.message_keys", "on")]).await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.template_id_is_a_key = true);
     scene.helper().await;
     let id = perhaps(&scene, "order 17").await.unwrap();
     assert!(id.is_some());
@@ -74,6 +77,9 @@ async fn message_with_a_key_is_sent_again_where_the_operator_relies_on_keys() {
 #[tokio::test(start_paused = true)]
 async fn message_with_a_key_is_sent_again_once_the_portal_has_shown_that_it_heeds_keys() {
     let mut scene = Scene::with(&QUIET).await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.template_id_is_a_key = true);
     scene.helper().await;
     let untold = (
         AssumptionSwitch::Auto,

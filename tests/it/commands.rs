@@ -133,6 +133,9 @@ async fn titles_are_set_kept_and_removed() {
 #[tokio::test(start_paused = true)]
 async fn rename_that_did_not_take_is_told_with_the_rest_applied() {
     let mut scene = Scene::start().await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.rename_is_stored = false);
     scene.helper().await;
     let request = pb::UpdateCommandRequest {
         new_command: Some("support".to_owned()),

@@ -283,6 +283,9 @@ async fn button_of_a_changed_message_still_calls_its_command() {
 #[tokio::test(start_paused = true)]
 async fn message_is_deleted_softly_or_without_a_trace() {
     let (scene, mut messages, _) = stage().await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.absent_message_is_denied = false);
     let soft = sent(&mut messages, say(&scene, "soft")).await;
     messages.delete_message(delete(soft)).await.unwrap();
     assert!(message(&scene, soft).deleted);

@@ -54,6 +54,9 @@ async fn message_with_a_key_is_posted_once_and_told_again() {
 #[tokio::test(start_paused = true)]
 async fn key_is_the_portals_as_well() {
     let (scene, mut messages, _) = stage().await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.template_id_is_a_key = true);
     let with_key = |key: &str, text| pb::SendMessageRequest {
         idempotency_key: key.to_owned(),
         ..say(&scene, text)
