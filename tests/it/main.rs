@@ -21,6 +21,7 @@ mod ledger;
 mod messages;
 mod portal_faults;
 mod pressure;
+mod proof;
 mod quirks;
 mod registration;
 mod requests;
