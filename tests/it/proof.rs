@@ -11,7 +11,7 @@ mod judge;
 mod mishaps;
 mod run;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bitrix24_gateway::proto::v1 as pb;
 use tokio::{
@@ -43,6 +43,7 @@ struct Tally {
     unknown: usize,
     together: usize,
     mishaps: usize,
+    reasons: BTreeMap<String, usize>,
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,6 +85,9 @@ async fn round_of(seed: u64, calls: usize, tally: &mut Tally) {
     let mut case = Case::open(&world, &notes);
     case.hear();
     for attempt in &notes.attempts {
+        if let Outcome::Failed(told) = &attempt.outcome {
+            *tally.reasons.entry(told.reason.clone()).or_default() += 1;
+        }
         match &attempt.outcome {
             Outcome::Failed(told) if told.executed == "unknown" => tally.unknown += 1,
             Outcome::Failed(_) | Outcome::Mute(_) => tally.refused += 1,

@@ -28,10 +28,10 @@ const METHODS: [&str; 16] = [
     "im.message.command",
 ];
 
-/// Lays one mishap in the way, unless enough are waiting.
+/// Lays one mishap in the way. Those that nobody met for long make room.
 pub(super) fn happen(faults: &Faults, dice: &mut Dice) {
     if faults.waiting() > 10 {
-        return;
+        faults.clear();
     }
     let method = *dice.pick(&METHODS);
     faults.on(method, mishap(method, dice));
