@@ -9,7 +9,9 @@ use bitrix24_sim::{Fault, Faults};
 
 use super::dice::Dice;
 
-const METHODS: [&str; 16] = [
+const METHODS: [&str; 20] = [
+    "batch",
+    "batch",
     "batch",
     "batch",
     "batch",
@@ -17,6 +19,8 @@ const METHODS: [&str; 16] = [
     "imbot.v2.Command.answer",
     "imbot.v2.Chat.Message.send",
     "imbot.v2.Chat.Message.send",
+    "imbot.v2.Chat.Message.update",
+    "imbot.v2.Chat.Message.update",
     "imbot.v2.Chat.Message.update",
     "imbot.v2.Chat.Message.delete",
     "imbot.v2.Chat.InputAction.notify",
@@ -38,18 +42,19 @@ pub(super) fn happen(faults: &Faults, dice: &mut Dice) {
 }
 
 fn mishap(method: &str, dice: &mut Dice) -> Fault {
-    if method != "batch" && dice.chance(35) {
+    if method != "batch" && dice.chance(40) {
         // These meet the method inside a batch as well, and then fail it alone.
         return error(dice);
     }
-    match dice.below(16) {
+    match dice.below(20) {
         0 | 1 => Fault::reset(),
         2 | 3 => Fault::reset().after_effect(),
         4 => Fault::hang(),
         5 => Fault::hang().after_effect(),
         6 => Fault::cut_body(),
         7 => Fault::drip(64, dice.millis(20, 4_000)),
-        8 => Fault::latency(dice.millis(100, 10_000)),
+        // Longer than the patience of many, who may ask for something else meanwhile.
+        8 | 13..=15 => Fault::latency(dice.millis(500, 12_000)),
         9 => Fault::latency(dice.millis(100, 10_000)).after_effect(),
         10 => page(*dice.pick(&[500, 502, 504, 404]), dice),
         // A proxy that lets nothing through.
@@ -94,6 +99,8 @@ fn error(dice: &mut Dice) -> Fault {
         (404, "ERROR_METHOD_NOT_FOUND"),
         (500, "INTERNAL_SERVER_ERROR"),
         (500, "INTERNAL_SERVER_ERROR"),
+        (500, "INTERNAL_SERVER_ERROR"),
+        (500, "INTERNAL_SERVER_ERROR"),
         (500, "ERROR_UNEXPECTED_ANSWER"),
         (400, "ERROR_CORE"),
     ]);
@@ -109,5 +116,5 @@ fn error(dice: &mut Dice) -> Fault {
 
 /// Time until the next one.
 pub(super) fn pause(dice: &mut Dice) -> Duration {
-    dice.millis(100, 2_000)
+    dice.millis(50, 1_500)
 }

@@ -76,7 +76,7 @@ pub(super) fn mark_in(text: &str) -> Option<usize> {
 }
 
 impl World {
-    /// A portal with a bot in six chats, four commands and five messages of it.
+    /// A portal with a bot in four chats, with four commands and three messages.
     pub(super) async fn prepare(scene: &mut Scene, calls: usize) -> Arc<Self> {
         let bot_id = scene.helper().await;
         for index in 0..4 {
@@ -87,7 +87,7 @@ impl World {
             scene.bots.register_command(request).await.unwrap();
         }
         let mut dialogs = Vec::new();
-        for index in 0..6 {
+        for index in 0..4 {
             let members = [1, scene.anna, bot_id];
             let chat = scene
                 .portal
@@ -97,7 +97,7 @@ impl World {
             dialogs.push((dialog, called.unwrap()));
         }
         let mut boards = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..3 {
             let request = pb::SendMessageRequest {
                 bot_code: "helper".to_owned(),
                 dialog_id: dialogs[0].0.clone(),
@@ -169,7 +169,8 @@ impl World {
             }
             let calls = (0..count).map(|_| {
                 let wish = self.wish(&mut dice);
-                let patience = dice.millis(50, 60_000);
+                let least = *dice.pick(&[50, 2_000]);
+                let patience = dice.millis(least, 60_000);
                 self.call(&line, caller, wish, patience)
             });
             join_all(calls.collect::<Vec<_>>()).await;
