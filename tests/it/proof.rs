@@ -49,7 +49,8 @@ struct Tally {
 #[tokio::test(start_paused = true)]
 async fn what_callers_are_told_is_what_happened_in_the_portal() {
     let calls = usize::try_from(number("GATEWAY_PROOF_CALLS").unwrap_or(1_500)).unwrap();
-    let first = number("GATEWAY_PROOF_SEED").unwrap_or(1);
+    // From here a call was once sent long after all who wanted it had left.
+    let first = number("GATEWAY_PROOF_SEED").unwrap_or(2010);
     let mut tally = Tally::default();
     let rounds = calls.div_ceil(ROUND);
     for (round, seed) in (0..rounds).zip(first..) {
@@ -101,9 +102,9 @@ async fn round_of(seed: u64, calls: usize, tally: &mut Tally) {
         .charges
         .iter()
         .take(5)
-        .map(|(wish, charge)| {
-            let history = wish.map(|wish| case.history(wish)).unwrap_or_default();
-            format!("{charge}\n{history}")
+        .map(|(wishes, charge)| {
+            let histories: String = wishes.iter().map(|wish| case.history(*wish)).collect();
+            format!("{charge}\n{histories}")
         })
         .collect();
     assert!(

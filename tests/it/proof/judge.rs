@@ -11,8 +11,8 @@ use super::{
     run::{Attempt, Notes, World, mark_in},
 };
 
-/// A promise that was broken, by which wish.
-pub(super) type Charge = (Option<usize>, String);
+/// A promise that was broken, and the wishes it is about.
+pub(super) type Charge = (Vec<usize>, String);
 
 /// Something that took place in the portal.
 struct Deed {
@@ -54,7 +54,7 @@ impl<'a> Case<'a> {
     }
 
     fn charge(&mut self, wish: usize, what: impl Into<String>) {
-        self.charges.push((Some(wish), what.into()));
+        self.charges.push((vec![wish], what.into()));
     }
 
     fn attempts(&self, wish: usize) -> impl Iterator<Item = &'a Attempt> + use<'a> {
@@ -82,7 +82,7 @@ impl<'a> Case<'a> {
             }
             wish => {
                 let charge = format!("nobody wished the text {text:?}");
-                self.charges.push((wish, charge));
+                self.charges.push((wish.into_iter().collect(), charge));
             }
         }
     }
@@ -129,7 +129,8 @@ impl<'a> Case<'a> {
                     names.insert(*command_id, command.clone());
                     if registered.contains(command) {
                         let charge = format!("command {command} came to be twice");
-                        self.charges.push((removed.get(command).copied(), charge));
+                        self.charges
+                            .push((removed.get(command).copied().into_iter().collect(), charge));
                     }
                     registered.push(command.clone());
                 }
@@ -176,7 +177,7 @@ impl<'a> Case<'a> {
                         }),
                         None => {
                             let charge = format!("nobody wished {}", request.params);
-                            self.charges.push((None, charge));
+                            self.charges.push((Vec::new(), charge));
                         }
                     }
                     continue;
@@ -217,7 +218,7 @@ impl<'a> Case<'a> {
                 |attempt: &Attempt| attempt.began <= deed.at && !attempt.outcome.says_no();
             if !self.attempts(deed.wish).any(|attempt| explains(attempt)) {
                 let charge = "was done though each call was told that it did not run";
-                self.charges.push((Some(deed.wish), charge.to_owned()));
+                self.charges.push((vec![deed.wish], charge.to_owned()));
             }
         }
     }
@@ -290,7 +291,7 @@ impl<'a> Case<'a> {
                 for (late, _, ended) in &times[index + 1..] {
                     if ended < began {
                         let charge = format!("took effect before #{late} in {order}");
-                        charges.push((Some(*early), charge));
+                        charges.push((vec![*early, *late], charge));
                     }
                 }
             }
@@ -302,7 +303,7 @@ impl<'a> Case<'a> {
         for request in self.requests.iter().filter(|request| !request.faulted) {
             if let Some(code) = request.error().filter(|code| code.contains("LIMIT")) {
                 let charge = format!("{} was refused with {code}", request.method);
-                self.charges.push((None, charge));
+                self.charges.push((Vec::new(), charge));
             }
         }
     }
