@@ -57,7 +57,7 @@ async fn what_callers_are_told_is_what_happened_in_the_portal() {
         let calls = ROUND.min(calls - round * ROUND);
         round_of(seed, calls, &mut tally).await;
     }
-    println!("{tally:?}");
+    eprintln!("{tally:?}");
     // Nothing is proved by calls that all end alike.
     assert!(tally.fine > calls / 4, "{tally:?}");
     assert!(tally.refused.min(tally.unknown) > calls / 50, "{tally:?}");
@@ -65,7 +65,7 @@ async fn what_callers_are_told_is_what_happened_in_the_portal() {
 }
 
 async fn round_of(seed: u64, calls: usize, tally: &mut Tally) {
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut scene = Scene::start().await;
     scene.portal.set_latency(None, Duration::from_millis(20));
     let world = World::prepare(&mut scene, calls).await;
@@ -82,8 +82,19 @@ async fn round_of(seed: u64, calls: usize, tally: &mut Tally) {
     sleep(REST).await;
     let left = Handle::current().metrics().num_alive_tasks();
 
+    judge_all(&world, seed, calls, tally);
+    assert!(
+        left <= tasks,
+        "seed {seed}: {tasks} tasks before and {left} after: something still waits"
+    );
+    fresh_calls_work_at_once(&mut scene, seed).await;
+    scene.stop().await;
+}
+
+/// Counts what was told, and holds it against what happened.
+fn judge_all(world: &World, seed: u64, calls: usize, tally: &mut Tally) {
     let notes = world.notes();
-    let mut case = Case::open(&world, &notes);
+    let mut case = Case::open(world, &notes);
     case.hear();
     for attempt in &notes.attempts {
         if let Outcome::Failed(told) = &attempt.outcome {
@@ -113,13 +124,6 @@ async fn round_of(seed: u64, calls: usize, tally: &mut Tally) {
         case.charges.len(),
         told.join("\n")
     );
-    drop(notes);
-    assert!(
-        left <= tasks,
-        "seed {seed}: {tasks} tasks before and {left} after: something still waits"
-    );
-    fresh_calls_work_at_once(&mut scene, seed).await;
-    scene.stop().await;
 }
 
 async fn fresh_calls_work_at_once(scene: &mut Scene, seed: u64) {

@@ -216,7 +216,7 @@ impl<'a> Case<'a> {
         for deed in &self.deeds {
             let explains =
                 |attempt: &Attempt| attempt.began <= deed.at && !attempt.outcome.says_no();
-            if !self.attempts(deed.wish).any(|attempt| explains(attempt)) {
+            if !self.attempts(deed.wish).any(explains) {
                 let charge = "was done though each call was told that it did not run";
                 self.charges.push((vec![deed.wish], charge.to_owned()));
             }
