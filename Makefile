@@ -18,10 +18,10 @@ lint:
 bench:
 	cargo bench --bench overhead --locked
 
-# The randomised tests, the crashes and the saturation with full counts, and the gateway under every
-# reading of what is uncertain; about an hour.
+# The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
+# under every reading of what is uncertain; about an hour.
 soak:
-	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 \
+	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
 

@@ -170,7 +170,7 @@ impl Once {
         loop {
             let flight = match inner.flights.board(&call.key, call.request) {
                 Boarded::First(seat) => {
-                    return inner.fly(&call, seat, work(patience)).await;
+                    return inner.fly(&call, seat, patience, work).await;
                 }
                 Boarded::Later(flight) => flight,
             };
@@ -192,16 +192,22 @@ impl Once {
 
 impl Inner {
     /// Runs the first call of a key.
-    async fn fly<T, E>(
+    async fn fly<T, E, F>(
         &self,
         call: &Call,
         seat: Seat<'_>,
-        work: impl Future<Output = Result<T, E>>,
+        patience: Patience,
+        work: impl FnOnce(Patience) -> F,
     ) -> Result<T, Failure>
     where
         T: Message + Default,
         E: Fault,
+        F: Future<Output = Result<T, E>>,
     {
+        // It may have been sent under this key before: who leaves now is not told otherwise.
+        if !patience.begin_sending() {
+            return Err(Refusal::Late.into());
+        }
         let begun = self
             .store
             .begin_call(&call.key, call.request, self.clock.now())
@@ -212,7 +218,12 @@ impl Inner {
             CallBegun::Unknown => return Err(Refusal::OutcomeLost.into()),
             CallBegun::OtherRequest => return Err(Refusal::KeyReused.into()),
         }
-        let ended = work.await;
+        // Who joined an earlier call of this key may have left, and must not send it unheard.
+        if !patience.nothing_was_sent() {
+            self.store.release_call(&call.key).await?;
+            return Err(Refusal::Late.into());
+        }
+        let ended = work(patience).await;
         let outcome = Outcome::of(&ended);
         let keep = match &ended {
             Ok(_) => true,

@@ -195,6 +195,7 @@ fn size(value: &Value) -> usize {
 const WAITING: u8 = 0;
 const SENT: u8 = 1;
 const GONE: u8 = 2;
+const LEFT: u8 = 3;
 
 /// How long somebody waits, and the answer to "was anything sent before they left?".
 ///
@@ -251,7 +252,7 @@ impl Patience {
             .compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => true,
-            Err(state) => state == SENT,
+            Err(state) => state == SENT || state == LEFT,
         }
     }
 
@@ -269,16 +270,36 @@ impl Patience {
     /// Whoever waited leaves. True if nothing was sent, and then nothing will be.
     #[must_use]
     pub fn leave(&self) -> bool {
-        match self
-            .state
-            .compare_exchange(WAITING, GONE, Ordering::AcqRel, Ordering::Acquire)
-        {
-            Ok(_) => {
-                self.left.cancel();
-                true
-            }
-            Err(state) => state == GONE,
+        let left = self.change(|state| match state {
+            WAITING => Some(GONE),
+            SENT => Some(LEFT),
+            _ => None,
+        });
+        if left == Ok(WAITING) {
+            self.left.cancel();
         }
+        matches!(left, Ok(WAITING) | Err(GONE))
+    }
+
+    /// What might have been sent was not after all: leaving stops everything again. False if whoever
+    /// waited left meanwhile, and then nothing will be sent.
+    #[must_use]
+    pub fn nothing_was_sent(&self) -> bool {
+        let before = self.change(|state| match state {
+            SENT => Some(WAITING),
+            LEFT => Some(GONE),
+            _ => None,
+        });
+        if before == Ok(LEFT) {
+            self.left.cancel();
+        }
+        matches!(before, Ok(SENT) | Err(WAITING))
+    }
+
+    /// Tells the state before; `Err` if it stays.
+    fn change(&self, next: impl FnMut(u8) -> Option<u8>) -> Result<u8, u8> {
+        self.state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
     }
 }
 
@@ -299,5 +320,20 @@ mod tests {
         assert!(patience.begin_sending());
         assert!(!patience.leave());
         assert!(patience.begin_sending());
+    }
+
+    #[test]
+    fn who_leaves_a_call_that_was_not_sent_after_all_stops_it() {
+        let patience = Patience::endless();
+        assert!(patience.begin_sending());
+        assert!(patience.nothing_was_sent());
+        assert!(patience.leave());
+
+        let patience = Patience::endless();
+        assert!(patience.begin_sending());
+        assert!(!patience.leave());
+        assert!(!patience.nothing_was_sent());
+        assert!(!patience.begin_sending());
+        assert!(patience.has_left());
     }
 }

@@ -326,3 +326,27 @@ async fn caller_who_leaves_after_the_call_was_sent_stops_nothing() {
         pb::AnswerOutcome::AlreadyAnswered
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn deadline_of_nothing_sends_nothing_and_a_malformed_one_is_none() {
+    let mut scene = quiet(&[]).await;
+    for unit in ["0n", "0m", "0S", "00000000H"] {
+        let mut request = Request::new(update());
+        let metadata = request.metadata_mut();
+        metadata.insert("grpc-timeout", unit.parse().unwrap());
+        // Who of the two notices first is the machine's choice; only one of them gives a reason.
+        let status = scene.bots.update_bot(request).await.unwrap_err();
+        if status.get_details_error_info().is_some() {
+            let late = failure(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "no");
+            assert_eq!(told(&status), late, "{unit}");
+        }
+    }
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(sent(&scene, UPDATE), 0);
+    for past in ["-1S", "-90000000H", "0", "1999-12-31"] {
+        let mut request = Request::new(get());
+        let metadata = request.metadata_mut();
+        metadata.insert("grpc-timeout", past.parse().unwrap());
+        scene.bots.get_bot(request).await.unwrap();
+    }
+}

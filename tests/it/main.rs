@@ -24,6 +24,7 @@ mod moving;
 mod portal_faults;
 mod portals;
 mod pressure;
+mod proof;
 mod quirks;
 mod registration;
 mod requests;

@@ -3,6 +3,7 @@
 //! For each kind of call and each kind of trouble: no panic, no hang, a typed error that names the
 //! method, no credential in it, and an `executed` that the portal's own journal agrees with.
 
+mod batch;
 mod events;
 mod system;
 mod trouble;

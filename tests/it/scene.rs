@@ -422,7 +422,7 @@ pub(crate) fn content(text: &str) -> pb::MessageContent {
 }
 
 /// What a failed call says of itself: code, reason, and whether it ran.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) code: Code,
     pub(crate) reason: String,

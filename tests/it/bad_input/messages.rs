@@ -327,3 +327,22 @@ async fn delete_message_and_notify_action_tell_every_broken_rule() {
     }
     assert_eq!(scene.calls().len(), calls, "{:?}", scene.calls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn key_of_megabytes_is_refused_before_the_portal() {
+    let (scene, calls) = scene().await;
+    let mut messages = scene.messages();
+    let key = |length| pb::SendMessageRequest {
+        idempotency_key: "k".repeat(length),
+        ..hello()
+    };
+    let outcome = messages.send_message(key(1 << 20)).await;
+    refused_for(("a megabyte", outcome), &["idempotency_key"]);
+    let outcome = messages.send_message(key(10 << 20)).await;
+    refused_with(
+        ("ten megabytes", outcome),
+        Code::OutOfRange,
+        "UNREADABLE_REQUEST",
+    );
+    assert_eq!(scene.calls().len(), calls);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitrix24_gateway::proto::v1 as pb;
 use bitrix24_sim::Fault;
 use tokio::time::sleep;
-use tonic::Code;
+use tonic::{Code, Request};
 
 use super::{
     DELETE, NOTIFY, SEND, UPDATE, change, delete, message, notify, params, say, sent, stage,
@@ -124,4 +124,34 @@ async fn changes_with_a_key_happen_once() {
     for method in [UPDATE, NOTIFY, DELETE] {
         assert_eq!(scene.portal.journal().calls(method).len(), 1, "{method}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_with_a_key_is_not_sent_when_all_who_wanted_it_left() {
+    let (scene, mut messages, _) = stage().await;
+    // Everything to this dialog waits behind a message that is never answered.
+    scene.portal.faults().on(SEND, Fault::hang());
+    let first = tokio::spawn({
+        let (mut messages, request) = (messages.clone(), say(&scene, "first"));
+        async move { messages.send_message(request).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    let request = pb::SendMessageRequest {
+        idempotency_key: "order 17".to_owned(),
+        ..say(&scene, "late")
+    };
+    let impatient = async |seconds| {
+        let mut request = Request::new(request.clone());
+        request.set_timeout(Duration::from_secs(seconds));
+        told(&messages.clone().send_message(request).await.unwrap_err())
+    };
+    // The second one joins the first, and goes on where that left.
+    let left = tokio::join!(impatient(2), impatient(5));
+    let late = || failure(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "no");
+    assert_eq!(left, (late(), late()));
+    first.await.unwrap().unwrap_err();
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(posted(&scene, "late"), 0);
+    sent(&mut messages, request.clone()).await;
+    assert_eq!(posted(&scene, "late"), 1);
 }
