@@ -148,9 +148,8 @@ impl Operating {
         };
         let took = time
             .duration
-            .filter(|took| took.is_finite() && *took >= 0.0);
+            .filter(|took| (0.0..=WINDOW.as_secs_f64()).contains(took));
         if let Some(took) = took {
-            let took = took.min(WINDOW.as_secs_f64());
             spent.usual = Some(spent.usual.map_or(took, |usual| usual * 0.8 + took * 0.2));
         }
         // Absurd sums say nothing.
@@ -290,7 +289,7 @@ mod tests {
     #[test]
     fn absurd_sums_and_durations_are_ignored() {
         let now = Instant::now();
-        for absurd in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+        for absurd in [f64::NAN, f64::INFINITY, -1.0, 86_401.0, 1e300] {
             let mut operating = budget();
             operating.ended(
                 METHOD,
@@ -299,6 +298,7 @@ mod tests {
                 now,
             );
             assert!(operating.ready(METHOD, now).is_ok(), "{absurd}");
+            assert_eq!(operating.usual(METHOD), None, "{absurd}");
         }
     }
 
