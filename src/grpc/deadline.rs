@@ -60,6 +60,10 @@ where
     // Also when the caller goes away and this future is dropped.
     let waiting = Waiting(patience.clone());
     let call_id = call_id();
+    // Work begins where it is awaited, before the time is looked at.
+    if patience_ends <= Instant::now() {
+        return Err(status(&Refusal::Late, Some(&call_id)));
+    }
     let span = info_span!("call", rpc, call.id = %call_id);
     // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
     let running = AssertUnwindSafe(run(patience).instrument(span)).catch_unwind();
