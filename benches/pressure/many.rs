@@ -43,7 +43,7 @@ pub(crate) async fn measure(scene: &Scene, plan: Plan) -> Outcome<()> {
         callers: CALLERS,
         at_once: plan.many / CALLERS,
         each: 1,
-        time: Duration::ZERO,
+        time: PATIENCE,
         pause: Duration::ZERO,
     };
     let seen = crowd.call(&scene.gateway.address, &dialogs).await?;
