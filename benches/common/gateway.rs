@@ -64,7 +64,8 @@ impl Gateway {
         // A full pipe would stop it; what it has to say then is a failure, so it is passed on.
         tokio::spawn(async move {
             while let Ok(Some(line)) = said.next_line().await {
-                if !line.contains(" INFO ") {
+                // Refusals of a full gateway are what was asked for.
+                if !line.contains(" INFO ") && !line.contains("QUEUE_FULL") {
                     eprintln!("{line}");
                 }
             }
