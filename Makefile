@@ -14,9 +14,9 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs beside the barest possible proxy; about three minutes.
+# What the gateway costs, what pressure does to it and who gets what then; about seven minutes.
 bench:
-	cargo bench --bench overhead --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain; about an hour.

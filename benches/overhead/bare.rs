@@ -32,7 +32,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::{Outcome, process};
+use crate::common::{Outcome, process};
 
 /// The bot of the documented answers, and a token of the usual length.
 const BOT_ID: i64 = 456;

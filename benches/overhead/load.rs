@@ -8,10 +8,11 @@ use bitrix24_gateway::proto::v1::{
 use tokio::{task::JoinSet, time::Instant};
 use tonic::transport::Channel;
 
-use crate::{
+use crate::common::{
     Outcome,
+    gateway::BOT_CODE,
     process::{self, Process},
-    responder::BOT_CODE,
+    times::percentile,
 };
 
 /// What a bot says: about as long as a short answer.
@@ -21,7 +22,7 @@ const TEXT: &str = "Berlin: 14 degrees, light rain until the evening, wind from 
 /// What the callers saw in one round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    pub(crate) calls: usize,
+    pub(crate) calls: f64,
     pub(crate) seconds: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
@@ -53,26 +54,13 @@ pub(crate) async fn round(
         &time.as_secs_f64().to_string(),
         &keys,
     ];
-    let (process, told) = Process::role(&arguments).await?;
-    process.ended().await?;
-    let numbers: Vec<f64> = told
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    match numbers[..] {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count that was written by the process below"
-        )]
-        [calls, seconds, p50_us, p99_us] => Ok(Seen {
-            calls: calls as usize,
-            seconds,
-            p50_us,
-            p99_us,
-        }),
-        _ => Err(format!("the callers said {told:?}").into()),
-    }
+    let [calls, seconds, p50_us, p99_us] = Process::numbers(&arguments).await?;
+    Ok(Seen {
+        calls,
+        seconds,
+        p50_us,
+        p99_us,
+    })
 }
 
 /// The process: calls, and tells what it saw. Ends with an error when a call failed.
@@ -99,17 +87,10 @@ pub(crate) async fn run(address: &str, concurrent: &str, seconds: &str, keys: &s
         "{} {} {} {}",
         latencies.len(),
         elapsed.as_secs_f64(),
-        at(&latencies, 50),
-        at(&latencies, 99),
+        percentile(&latencies, 50).as_secs_f64() * 1e6,
+        percentile(&latencies, 99).as_secs_f64() * 1e6,
     ));
     Ok(())
-}
-
-/// Microseconds below which so many of a hundred are.
-fn at(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    let found = sorted.get(index).copied().unwrap_or_default();
-    found.as_secs_f64() * 1e6
 }
 
 /// One caller, until the time is over: how long each of its calls took.

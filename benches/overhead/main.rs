@@ -12,21 +12,24 @@ mod bare;
 mod load;
 mod responder;
 
-mod gateway;
-mod process;
+mod books;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/memory.rs"]
+mod memory;
 
 mod measure;
 mod report;
 mod startup;
 
-use std::{error::Error, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use tokio::runtime::Builder;
 
-use self::measure::Plan;
-
-/// A benchmark that cannot go on says why and ends.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use self::{
+    common::{Outcome, end, on_one_thread},
+    measure::Plan,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,20 +45,7 @@ fn main() -> ExitCode {
         // Cargo adds words of its own.
         _ => on_one_thread(measure::run(Plan::of(&words))),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("overhead: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn on_one_thread(role: impl Future<Output = Outcome<()>>) -> Outcome<()> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(role)
+    end("overhead", outcome)
 }
 
 fn on_all_threads(role: impl Future<Output = Outcome<()>>) -> Outcome<()> {

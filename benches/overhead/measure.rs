@@ -3,15 +3,21 @@
 //! Both sides take turns in short rounds, and the middle of each figure counts: what else happens on
 //! the machine then hits both alike.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    Outcome,
-    gateway::Gateway,
+    books,
+    common::{
+        Outcome,
+        gateway::{BOT_CODE, CA_FILE, Gateway},
+        process::Process,
+    },
     load::{self, Keys},
-    process::Process,
-    report, startup,
+    memory, report, startup,
 };
+
+/// Nothing is to wait for the portal's limit.
+pub(crate) const UNPACED: [(&str, &str); 1] = [("RATE__REQUESTS_PER_SECOND", "0")];
 
 /// Calls at once.
 const CONCURRENT: [usize; 3] = [1, 16, 64];
@@ -63,24 +69,23 @@ struct Side<'a> {
     address: &'a str,
     process: &'a Process,
     /// Where commits are counted.
-    store: Option<&'a Gateway>,
+    store: Option<PathBuf>,
 }
 
 impl Side<'_> {
     async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
-        let commits = |side: &Self| side.store.map_or(Ok(0), Gateway::commits);
-        let (cpu, committed) = (self.process.cpu_time()?, commits(self)?);
+        let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), books::commits);
+        let (cpu, committed) = (books::cpu_time(self.process)?, commits(self)?);
         let seen = load::round(self.address, concurrent, time, keys).await?;
-        let cpu = self.process.cpu_time()? - cpu;
+        let cpu = books::cpu_time(self.process)? - cpu;
         let committed = commits(self)?.wrapping_sub(committed);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let calls = seen.calls as f64;
+        let calls = seen.calls;
         Ok(Figures {
             per_second: calls / seen.seconds,
             p50_us: seen.p50_us,
             p99_us: seen.p99_us,
             cpu_us: cpu.as_secs_f64() * 1e6 / calls,
-            peak_megabytes: self.process.peak_megabytes()?,
+            peak_megabytes: memory::megabytes(self.process, "VmHWM")?,
             commits: f64::from(committed) / calls,
         })
     }
@@ -116,10 +121,10 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
     let text = folder.to_str().ok_or("a folder whose name is no text")?;
     let (_responder, responder) = Process::role(&["responder", text]).await?;
     let portal = format!("https://{responder}/rest/1/benchmark/");
-    let ca_file = format!("{text}/{}", crate::responder::CA_FILE);
+    let ca_file = format!("{text}/{}", CA_FILE);
     let (bare, bare_address) = Process::role(&["bare", &portal, &ca_file]).await?;
-    let gateway = Gateway::start(folder, &portal).await?;
-    gateway.register().await?;
+    let gateway = Gateway::start(folder, &portal, &UNPACED).await?;
+    gateway.register(BOT_CODE).await?;
     let bare = Side {
         address: &bare_address,
         process: &bare,
@@ -128,7 +133,7 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
     let ours = Side {
         address: &gateway.address,
         process: &gateway.process,
-        store: Some(&gateway),
+        store: Some(folder.join("store")),
     };
 
     report::head(plan);

@@ -2,9 +2,12 @@
 
 #![expect(clippy::print_stdout, reason = "a table for whoever ran it")]
 
-use std::{fs, thread, time::Duration};
+use std::time::Duration;
 
-use crate::measure::{Figures, Plan};
+use crate::{
+    common::report::{machine, wanted},
+    measure::{Figures, Plan},
+};
 
 /// What is wanted of the gateway beside the barest proxy.
 const CPU: f64 = 1.5;
@@ -93,29 +96,4 @@ pub(crate) fn verdict(compared: &[(usize, Figures, Figures)], ready: Duration) {
         ),
         ready < READY,
     );
-}
-
-fn wanted(what: &str, found: &str, met: bool) {
-    println!(
-        "{what:20} {found:42} {}",
-        if met { "met" } else { "MISSED" }
-    );
-}
-
-/// What it ran on.
-fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown processor", |(_, model)| model.trim());
-    let processors = thread::available_parallelism().map_or(0, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or_default();
-    format!(
-        "{model}, {processors} processors, Linux {}, load before {load}",
-        kernel.trim()
-    )
 }

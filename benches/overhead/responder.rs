@@ -14,13 +14,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Outcome, process};
-
-/// The file of the authority that vouches for it, in the folder of the benchmark.
-pub(crate) const CA_FILE: &str = "ca.pem";
-
-/// The bot of the documented answer.
-pub(crate) const BOT_CODE: &str = "support_bot";
+use crate::common::{Outcome, gateway::CA_FILE, process};
 
 const ANSWERED: &str = include_str!(
     "../../tests/fixtures/bitrix24/imbot.v2.Command.answer.ok-bare-true.response.json"

@@ -1,22 +1,19 @@
-//! Processes, and what they cost by the kernel's own books.
+//! Processes that start and end with the benchmark.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
 };
 
-use crate::Outcome;
-
-/// The kernel tells CPU time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
+use super::Outcome;
 
 /// A process, killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    id: u32,
+    pub(crate) id: u32,
 }
 
 /// Says the one thing that whoever started this role waits for.
@@ -47,6 +44,19 @@ impl Process {
         Ok((process, told))
     }
 
+    /// A role that ends by itself, and the numbers it tells.
+    pub(crate) async fn numbers<const COUNT: usize>(arguments: &[&str]) -> Outcome<[f64; COUNT]> {
+        let (process, told) = Self::role(arguments).await?;
+        process.ended().await?;
+        let numbers: Vec<f64> = told
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        numbers
+            .try_into()
+            .map_err(|_| format!("{} said {told:?}", arguments[0]).into())
+    }
+
     /// What it writes to standard error, if that was piped.
     pub(crate) fn stderr(&mut self) -> Outcome<tokio::process::ChildStderr> {
         Ok(self.child.stderr.take().ok_or("no standard error")?)
@@ -67,28 +77,5 @@ impl Process {
         let id = self.id.to_string();
         Command::new("kill").arg(id).status().await?;
         self.ended().await
-    }
-
-    /// CPU time so far, of all its threads.
-    pub(crate) fn cpu_time(&self) -> Outcome<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
-        let (_, fields) = stat.rsplit_once(')').ok_or("an odd stat file")?;
-        let mut ticks = 0;
-        for field in fields.split_whitespace().skip(11).take(2) {
-            ticks += field.parse::<u32>()?;
-        }
-        Ok(TICK * ticks)
-    }
-
-    /// The most memory it ever held, in megabytes.
-    pub(crate) fn peak_megabytes(&self) -> Outcome<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .ok_or("no VmHWM")?;
-        let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kibibytes * 1024.0 / 1e6)
     }
 }

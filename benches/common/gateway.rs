@@ -1,11 +1,6 @@
 //! The gateway itself, as an operator starts it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{ffi::OsString, path::Path, process::Stdio, time::Duration};
 
 use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
 use tokio::{
@@ -18,24 +13,28 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::{
-    Outcome,
-    process::Process,
-    responder::{BOT_CODE, CA_FILE},
-};
+use super::{Outcome, process::Process};
+
+/// The file of the authority that vouches for the portal, in the folder of the benchmark.
+pub(crate) const CA_FILE: &str = "ca.pem";
+
+/// The bot that answers.
+pub(crate) const BOT_CODE: &str = "support_bot";
 
 /// A gateway that serves.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) address: String,
-    store: PathBuf,
 }
 
 impl Gateway {
     /// Starts it on the store of a folder, which is made if there is none, and waits until it serves.
-    pub(crate) async fn start(folder: &Path, portal: &str) -> Outcome<Self> {
-        let store = folder.join("store");
+    pub(crate) async fn start(
+        folder: &Path,
+        portal: &str,
+        settings: &[(&str, &str)],
+    ) -> Outcome<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitrix24-gateway"));
         command.arg("serve").env_clear().stderr(Stdio::piped());
         let path = |name: &str| folder.join(name).into_os_string();
@@ -45,8 +44,13 @@ impl Gateway {
             ("STORE__DIR", path("store")),
             ("STORE__KEY_FILE", path("keys")),
             ("GRPC__LISTEN", "127.0.0.1:0".into()),
-            ("RATE__REQUESTS_PER_SECOND", "0".into()),
-        ] {
+        ]
+        .into_iter()
+        .chain(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, OsString::from(value))),
+        ) {
             command.env(format!("BITRIX24_GATEWAY__{name}"), value);
         }
         let mut process = Process::start(command)?;
@@ -60,24 +64,21 @@ impl Gateway {
         // A full pipe would stop it; what it has to say then is a failure, so it is passed on.
         tokio::spawn(async move {
             while let Ok(Some(line)) = said.next_line().await {
-                if !line.contains(" INFO ") {
+                // Refusals of a full gateway are what was asked for.
+                if !line.contains(" INFO ") && !line.contains("QUEUE_FULL") {
                     eprintln!("{line}");
                 }
             }
         });
         serving(&address).await?;
-        Ok(Self {
-            process,
-            address,
-            store,
-        })
+        Ok(Self { process, address })
     }
 
-    /// Makes the bot known to it.
-    pub(crate) async fn register(&self) -> Outcome<()> {
+    /// Makes a bot known to it.
+    pub(crate) async fn register(&self, code: &str) -> Outcome<()> {
         let mut client = BotServiceClient::connect(format!("http://{}", self.address)).await?;
         let bot = pb::RegisterBotRequest {
-            bot_code: BOT_CODE.to_owned(),
+            bot_code: code.to_owned(),
             properties: Some(pb::BotProperties {
                 name: Some("Support Bot".to_owned()),
                 ..pb::BotProperties::default()
@@ -86,16 +87,6 @@ impl Gateway {
         };
         client.register_bot(bot).await?;
         Ok(())
-    }
-
-    /// Transactions its store committed, of which each is one `fsync` of the write-ahead log.
-    ///
-    /// SQLite counts them in the index that its processes share: `iChange`, the third word of the
-    /// file (<https://sqlite.org/walformat.html>).
-    pub(crate) fn commits(&self) -> Outcome<u32> {
-        let index = fs::read(self.store.join("store.db-shm"))?;
-        let word = index.get(8..12).ok_or("a short index")?;
-        Ok(u32::from_ne_bytes(word.try_into()?))
     }
 }
 
