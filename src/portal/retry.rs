@@ -18,7 +18,7 @@ use super::{
     Call, Cause, Error, Patience,
     assume::Assumptions,
     queue::Queue,
-    wire::{Method, Reply, method::Repeat},
+    wire::{Method, Reply, answer, method::Repeat},
 };
 use crate::fault::{Fault as _, Kind};
 
@@ -174,7 +174,7 @@ fn comes_again(error: &Error, patience: &Patience) -> Option<Duration> {
 
 /// The message that a reply names.
 fn message(reply: &Reply) -> Option<i64> {
-    reply.result.get("id")?.as_i64()
+    answer::sent(&reply.result).ok()?.id
 }
 
 /// `keyed`: the call carries a key that the portal heeds.

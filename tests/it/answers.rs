@@ -31,6 +31,7 @@ fn by_ids(event: &pb::Event, text: &str) -> pb::AnswerCommandRequest {
 #[tokio::test(start_paused = true)]
 async fn late_answer_is_refused_and_spends_no_call() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     sleep(ELEVEN_MINUTES).await;
     let before = scene.calls().len();
@@ -55,6 +56,10 @@ async fn late_answer_is_refused_and_spends_no_call() {
 async fn simulated_portal_says_true_to_a_late_answer_and_posts_nothing() {
     // The reason for the test above: without our check nobody would notice.
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.late_answers_are_dropped = true);
     let event = called(&mut scene).await;
     scene.sim.clock().advance(ELEVEN_MINUTES);
     let answered = scene
@@ -71,6 +76,7 @@ async fn simulated_portal_says_true_to_a_late_answer_and_posts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn window_is_judged_by_the_portals_clock() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     scene.sim.clock().advance(ELEVEN_MINUTES);
     // Any answer of the portal tells its time.
@@ -93,6 +99,7 @@ async fn window_is_judged_by_the_portals_clock() {
 #[tokio::test(start_paused = true)]
 async fn later_command_in_the_dialog_keeps_the_window_open() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     sleep(NINE_MINUTES).await;
     let mut stream = scene
@@ -113,6 +120,7 @@ async fn later_command_in_the_dialog_keeps_the_window_open() {
 #[tokio::test(start_paused = true)]
 async fn command_typed_in_the_private_dialog_can_be_answered_for_good() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let bot_id = scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())
@@ -141,6 +149,7 @@ async fn command_typed_in_the_private_dialog_can_be_answered_for_good() {
 #[tokio::test(start_paused = true)]
 async fn closed_window_falls_back_to_a_message_where_the_caller_allows_it() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     sleep(ELEVEN_MINUTES).await;
     let request = pb::AnswerCommandRequest {
@@ -185,6 +194,7 @@ async fn answer_goes_out_and_says_so_when_no_command_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn event_is_answered_once_whatever_the_text() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     scene
         .bots
@@ -211,6 +221,7 @@ async fn event_is_answered_once_whatever_the_text() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_answers_to_an_event_post_once() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     scene
         .portal
@@ -240,6 +251,7 @@ async fn concurrent_answers_to_an_event_post_once() {
 #[tokio::test(start_paused = true)]
 async fn unknown_outcome_stays_unknown_and_is_never_posted_again() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     scene
         .portal
@@ -285,6 +297,7 @@ async fn unknown_outcome_stays_unknown_and_is_never_posted_again() {
 #[tokio::test(start_paused = true)]
 async fn refused_answer_leaves_the_event_open() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     let waiting = Fault::error(
         401,
@@ -316,6 +329,7 @@ async fn refused_answer_leaves_the_event_open() {
 #[tokio::test(start_paused = true)]
 async fn executed_command_arrives_as_a_button_press() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let bot_id = scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())
@@ -362,6 +376,7 @@ async fn command_of_a_message_the_user_cannot_see_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn event_knows_its_portal_and_bot_and_a_wrong_one_is_not_found() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let event = called(&mut scene).await;
     scene
         .bots

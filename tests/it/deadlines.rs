@@ -212,6 +212,7 @@ async fn call_whose_deadline_passed_in_the_queue_is_never_sent() {
 #[tokio::test(start_paused = true)]
 async fn sent_answer_is_posted_though_its_caller_was_told_that_nobody_knows() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())
@@ -299,6 +300,7 @@ async fn caller_who_leaves_before_the_call_was_sent_stops_it() {
 #[tokio::test(start_paused = true)]
 async fn caller_who_leaves_after_the_call_was_sent_stops_nothing() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

@@ -400,6 +400,7 @@ async fn key_is_kept_for_a_day_and_free_afterwards() {
 #[tokio::test(start_paused = true)]
 async fn answer_with_a_key_is_told_again_and_posted_once() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

@@ -91,6 +91,7 @@ impl Stage {
             ("polling.idle_pause", "5m"),
         ];
         let mut scene = Scene::with(&settings).await;
+        scene.events_are_whole();
         scene.portal.set_limits(Limits::none());
         let bot_id = scene.helper().await;
         let command_id = scene.portal.commands(bot_id)[0].id;

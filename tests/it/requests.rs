@@ -348,6 +348,7 @@ async fn commands_are_executed_by_the_documented_form() {
 #[tokio::test(start_paused = true)]
 async fn answers_and_messages_are_sent_as_documented() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let bot_id = scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

@@ -15,6 +15,7 @@ use crate::scene::{Scene, answer, failure, raw_answer, told, until};
 #[tokio::test(start_paused = true)]
 async fn commands_typed_while_the_gateway_was_away_arrive_after_its_start() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())
@@ -89,6 +90,7 @@ async fn page_whose_answer_was_lost_is_fetched_again_and_delivered_once() {
 #[tokio::test(start_paused = true)]
 async fn answer_window_is_known_after_a_restart() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

@@ -315,6 +315,7 @@ async fn streams_end_with_a_reason_and_a_time_to_come_again() {
 #[tokio::test(start_paused = true)]
 async fn call_in_flight_finishes_during_the_stop_and_no_other_begins() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

@@ -7,6 +7,7 @@ use crate::scene::{Scene, answer, called, command_added};
 #[tokio::test(start_paused = true)]
 async fn bot_answers_a_slash_command() {
     let mut scene = Scene::start().await;
+    scene.events_are_whole();
     let bot_id = scene.helper().await;
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())

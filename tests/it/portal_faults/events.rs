@@ -4,7 +4,7 @@ use bitrix24_gateway::proto::v1 as pb;
 use bitrix24_sim::Fault;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, until};
+use crate::scene::{Scene, number, until};
 
 const FETCH: &str = "imbot.v2.Event.get";
 
@@ -105,7 +105,7 @@ async fn page_of_nothing_readable_is_left_behind() {
         .await;
     scene.anna_types("/help first");
     assert_eq!(stream.params().await, "first");
-    let next = last_fetched(&scene)["eventId"].as_i64().unwrap() + 1;
+    let next = number(&last_fetched(&scene)["eventId"]).unwrap() + 1;
     scene
         .portal
         .faults()
