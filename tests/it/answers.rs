@@ -359,6 +359,7 @@ async fn executed_command_arrives_as_a_button_press() {
 #[tokio::test(start_paused = true)]
 async fn command_of_a_message_the_user_cannot_see_is_refused() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     let bot_id = scene.helper().await;
     let request = pb::ExecuteCommandRequest {
         bot_id,

@@ -182,6 +182,7 @@ async fn rename_takes_where_the_portal_stores_it() {
 #[tokio::test(start_paused = true)]
 async fn unknown_command_is_not_found() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     scene.helper().await;
     for target in [
         update_command_request::Target::Command("nothing".to_owned()),
@@ -238,6 +239,7 @@ async fn commands_are_listed_in_pages_without_the_slash() {
 #[tokio::test(start_paused = true)]
 async fn removing_a_command_twice_is_no_error() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     scene.helper().await;
     let id = scene
         .portal

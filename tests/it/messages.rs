@@ -283,6 +283,7 @@ async fn button_of_a_changed_message_still_calls_its_command() {
 #[tokio::test(start_paused = true)]
 async fn message_is_deleted_softly_or_without_a_trace() {
     let (scene, mut messages, _) = stage().await;
+    scene.errors_have_names();
     scene
         .portal
         .set_quirks(|quirks| quirks.absent_message_is_denied = false);
@@ -308,6 +309,10 @@ async fn message_is_deleted_softly_or_without_a_trace() {
 #[tokio::test(start_paused = true)]
 async fn bot_touches_no_message_of_others() {
     let (scene, mut messages, _) = stage().await;
+    scene
+        .portal
+        .set_quirks(|quirks| quirks.powerless_delete_is_true = false);
+    scene.errors_have_names();
     let id = scene.anna_types("mine");
     let denied = failure(Code::PermissionDenied, "ACCESS_DENIED", "no");
     let request = pb::UpdateMessageRequest {
@@ -369,6 +374,7 @@ async fn busy_bot_is_shown_with_every_action() {
 #[tokio::test(start_paused = true)]
 async fn bot_outside_of_a_chat_is_denied() {
     let (scene, mut messages, _) = stage().await;
+    scene.errors_have_names();
     let other = scene.portal.add_group_chat("Others", &[1, scene.anna]);
     let request = pb::SendMessageRequest {
         dialog_id: other.dialog_id(),

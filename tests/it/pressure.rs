@@ -203,6 +203,7 @@ async fn text_that_looks_like_a_reference_travels_alone_and_arrives_literally() 
 #[tokio::test(start_paused = true)]
 async fn refused_call_does_not_touch_those_it_travelled_with() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     let mut requests = answers_in_many_dialogs(&mut scene, 60).await;
     for request in requests.iter_mut().step_by(7) {
         if let Some(pb::answer_command_request::Target::Invocation(ids)) = &mut request.target {

@@ -383,6 +383,7 @@ async fn unregistered_bot_is_gone_here_and_there() {
 #[tokio::test(start_paused = true)]
 async fn bot_gone_from_the_portal_can_be_unregistered() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     let id = scene.helper().await;
     scene.portal.remove_bot(id);
     let request = pb::UnregisterBotRequest {
@@ -395,6 +396,7 @@ async fn bot_gone_from_the_portal_can_be_unregistered() {
 #[tokio::test(start_paused = true)]
 async fn status_tells_of_a_bot_that_was_deleted_in_the_portal() {
     let mut scene = Scene::start().await;
+    scene.errors_have_names();
     let id = scene.helper().await;
     scene.portal.remove_bot(id);
     let mut status = pb::BotStatus::Active;

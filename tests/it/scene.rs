@@ -264,6 +264,12 @@ impl Scene {
             .unwrap()
     }
 
+    /// For tests of what only the name of an error tells; some portals say `0` instead.
+    pub(crate) fn errors_have_names(&self) {
+        self.portal
+            .set_quirks(|quirks| quirks.numeric_error_codes = false);
+    }
+
     /// For tests of what needs more of an event than its ids: an event without its message cannot be
     /// answered, and who answers by ids must be told them.
     pub(crate) fn events_are_whole(&self) {
