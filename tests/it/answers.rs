@@ -76,6 +76,7 @@ async fn simulated_portal_says_true_to_a_late_answer_and_posts_nothing() {
 #[tokio::test(start_paused = true)]
 async fn window_is_judged_by_the_portals_clock() {
     let mut scene = Scene::start().await;
+    scene.answers_tell_times();
     scene.events_are_whole();
     let event = called(&mut scene).await;
     scene.sim.clock().advance(ELEVEN_MINUTES);

@@ -119,6 +119,7 @@ async fn portal_that_posts_a_key_twice_is_not_relied_upon() {
 
 /// Sends more at once than leaves alone; how many requests travelled together.
 async fn crowd(scene: &mut Scene) -> usize {
+    scene.answers_tell_times();
     let bot = scene.helper().await;
     let rooms: Vec<_> = (0..60)
         .map(|room| {

@@ -152,6 +152,7 @@ async fn answers_to_one_dialog_keep_their_order() {
 #[tokio::test(start_paused = true)]
 async fn text_that_looks_like_a_reference_travels_alone_and_arrives_literally() {
     let mut scene = Scene::start().await;
+    scene.answers_tell_times();
     let texts = [
         "$result[c00][id]",
         "see $RESULT[c01] and $error[c00]",
@@ -225,6 +226,7 @@ async fn refused_call_does_not_touch_those_it_travelled_with() {
 #[tokio::test(start_paused = true)]
 async fn lost_batch_leaves_every_answer_in_it_unknown_and_posts_none_twice() {
     let mut scene = Scene::start().await;
+    scene.answers_tell_times();
     let requests = answers_in_many_dialogs(&mut scene, 80).await;
     scene
         .portal

@@ -270,6 +270,12 @@ impl Scene {
             .set_quirks(|quirks| quirks.numeric_error_codes = false);
     }
 
+    /// For tests of what is learned from the times that answers tell: the portal's clock, and what may
+    /// travel together.
+    pub(crate) fn answers_tell_times(&self) {
+        self.portal.set_quirks(|quirks| quirks.time = true);
+    }
+
     /// For tests of what needs more of an event than its ids: an event without its message cannot be
     /// answered, and who answers by ids must be told them.
     pub(crate) fn events_are_whole(&self) {

@@ -50,6 +50,7 @@ async fn call_that_a_batch_does_not_speak_of_may_have_run() {
         ),
     ] {
         let mut scene = Scene::start().await;
+        scene.answers_tell_times();
         let bot_id = scene.helper().await;
         let body = json!({"result": maps}).to_string();
         let fault = Fault::raw(200, &[("content-type", "application/json")], body);
