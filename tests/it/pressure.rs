@@ -98,7 +98,7 @@ async fn thousand_answers_of_a_hundred_callers_all_arrive_in_few_requests() {
 async fn without_pacing_answers_beyond_those_under_way_wait_and_leave_alone() {
     let mut scene = Scene::with(&[("rate.requests_per_second", "0")]).await;
     scene.portal.set_limits(Limits::none());
-    let requests = answers_in_many_dialogs(&mut scene, 200).await;
+    let requests = answers_in_many_dialogs(&mut scene, 400).await;
     scene
         .portal
         .set_latency(Some("imbot.v2.Command.answer"), Duration::from_millis(30));
@@ -110,7 +110,7 @@ async fn without_pacing_answers_beyond_those_under_way_wait_and_leave_alone() {
         outcome.unwrap();
     }
     let answers = scene.portal.journal().calls("imbot.v2.Command.answer");
-    assert_eq!(answers.len(), 200);
+    assert_eq!(answers.len(), 400);
     for answer in answers {
         assert_ne!(answer.encoding, Encoding::BatchEntry);
     }
