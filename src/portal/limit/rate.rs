@@ -29,6 +29,8 @@ pub(super) struct Bucket {
     since: Instant,
     /// By when the counter is empty according to the record; `None` while nobody keeps one.
     covered: Option<Instant>,
+    /// A new record was asked for and is not there yet.
+    asked: bool,
     /// When the portal last refused.
     refused: Option<Instant>,
 }
@@ -47,6 +49,7 @@ impl Bucket {
             level: rate.burst / 2,
             since: now,
             covered: None,
+            asked: false,
             refused: None,
         }
     }
@@ -63,11 +66,15 @@ impl Bucket {
         self.since = now;
     }
 
-    /// Whether the record should be written anew.
+    /// Whether the record should be written anew. Asks once for each record.
     pub(super) fn needs_cover(&mut self, now: Instant) -> bool {
+        if self.asked || self.rate.per_second == 0 {
+            return false;
+        }
         self.settle(now);
         let needed = self.empty_at(self.level) + AHEAD / 2;
-        self.rate.per_second > 0 && self.covered.is_some_and(|covered| covered < needed)
+        self.asked = self.covered.is_some_and(|covered| covered < needed);
+        self.asked
     }
 
     /// What to write down so that as many requests are covered as can leave in a while.
@@ -79,6 +86,7 @@ impl Bucket {
     /// The record says so.
     pub(super) fn cover(&mut self, until: Instant) {
         self.covered = Some(until);
+        self.asked = false;
     }
 
     /// When the counter is empty if nothing more is sent.
