@@ -7,7 +7,6 @@ use std::{
     convert::Infallible,
     path::Path,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,11 +14,6 @@ use bitrix24_gateway::proto::v1::{
     self as pb, answer_command_request::Target, bot_service_server::SERVICE_NAME,
 };
 use reqwest::{Client, Url, header::CONTENT_TYPE};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -32,7 +26,10 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::common::{Outcome, process};
+use crate::{
+    common::{Outcome, process},
+    https,
+};
 
 /// The bot of the documented answers, and a token of the usual length.
 const BOT_ID: i64 = 456;
@@ -42,18 +39,7 @@ type Later<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// Serves `AnswerCommand` until killed.
 pub(crate) async fn run(portal: &str, ca_file: &Path) -> Outcome<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca_file)?)?;
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .tcp_nodelay(true)
-        .no_proxy()
-        .build()?;
+    let client = https::client(ca_file)?;
     let bare = Bare {
         client,
         url: format!("{portal}imbot.v2.Command.answer").parse()?,

@@ -15,6 +15,8 @@ mod responder;
 mod books;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/https.rs"]
+mod https;
 #[path = "../common/memory.rs"]
 mod memory;
 

@@ -1,18 +1,14 @@
 //! The same answers by a program that calls Bitrix24 itself.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use reqwest::{Client, header::CONTENT_TYPE};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     common::{Outcome, process, times::percentile},
+    https,
     scene::ANSWER,
 };
 
@@ -25,18 +21,7 @@ const BOT_CODE: &str = "direct_bot";
 /// Calls, and tells the middle one of the latencies in seconds.
 pub(crate) async fn run(portal: &str, ca_file: &Path, callers: &str, each: &str) -> Outcome<()> {
     let each: usize = each.parse()?;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca_file)?)?;
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .tcp_nodelay(true)
-        .no_proxy()
-        .build()?;
+    let client = https::client(ca_file)?;
     let direct = Direct {
         client,
         portal: portal.to_owned(),

@@ -10,6 +10,8 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/https.rs"]
+mod https;
 #[path = "../common/memory.rs"]
 mod memory;
 #[path = "../common/scene.rs"]
