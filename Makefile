@@ -14,12 +14,12 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs, what pressure does to it and who gets what then; about seven minutes.
+# What the gateway costs, what pressure does to it and who gets what then.
 bench:
 	cargo bench --bench overhead --bench pressure --bench fairness --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
-# under every reading of what is uncertain; about an hour.
+# under every reading of what is uncertain. Takes long.
 soak:
 	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
