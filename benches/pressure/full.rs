@@ -35,37 +35,35 @@ const MEGABYTES: f64 = 64.0;
 const REFUSAL: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(world: &World, plan: Plan) -> Outcome<()> {
+    let inside = CALLERS * PER_CALLER;
+    let (holder, address) = Process::role(&["hold", &inside.to_string()]).await?;
+    let bare = fill_up(&holder, &address).await?;
+    let (least, least_said) = (bare.growth, bare.said());
+    // The callers first, who would take its end for a failure.
+    drop(bare);
+    drop(holder);
+
     let scene = world.scene("full").await?;
     for method in [ANSWER, "batch"] {
         scene.portal.faults().on(method, Fault::hang().always());
     }
     let gateway = &scene.gateway;
-    let held = || megabytes(&gateway.process, "VmRSS");
-    let peak = || megabytes(&gateway.process, "VmHWM");
-    let (held_before, peak_before) = (held()?, peak()?);
-    let callers = CALLERS.to_string();
-    let (_filling, said) = Process::role(&["fill", &gateway.address, &callers]).await?;
-    // What arrived last finds its place.
-    sleep(Duration::from_millis(200)).await;
-    let (held_full, peak_full) = (held()?, peak()?);
+    let full = fill_up(&gateway.process, &gateway.address).await?;
     let count = plan.refusals.to_string();
     let [p50, p99] = Process::numbers(&["refused", &gateway.address, &count]).await?;
 
-    println!(
-        "\n{} calls inside, of {CALLERS} callers, while the portal answers nothing ({said})",
-        CALLERS * PER_CALLER
-    );
-    println!("  VmRSS         {held_before:.1} MB before, {held_full:.1} MB full");
-    println!("  VmHWM         {peak_before:.1} MB before, {peak_full:.1} MB full");
+    println!("\n{inside} calls inside, of {CALLERS} callers, while the portal answers nothing");
+    println!("  the gateway    grew by {}", full.said());
+    println!("  a bare server  grew by {least_said}");
     println!(
         "  the next {}  refused: p50 {:.2} ms, p99 {:.2} ms",
         plan.refusals,
         p50 * 1e3,
         p99 * 1e3
     );
-    let growth = (held_full - held_before).max(peak_full - peak_before);
+    let growth = full.growth - least;
     wanted(
-        "growth",
+        "growth beyond bare",
         &format!("{growth:.1} MB, wanted under {MEGABYTES} MB"),
         growth < MEGABYTES,
     );
@@ -75,6 +73,39 @@ pub(crate) async fn measure(world: &World, plan: Plan) -> Outcome<()> {
         p99 < REFUSAL.as_secs_f64(),
     );
     Ok(())
+}
+
+/// What taking in all the calls did to a server, which holds them until this is dropped.
+struct Filled {
+    _callers: Process,
+    growth: f64,
+    held: f64,
+    /// How long it took, in words.
+    took: String,
+}
+
+impl Filled {
+    fn said(&self) -> String {
+        let Self {
+            growth, held, took, ..
+        } = self;
+        format!("{growth:.1} MB to {held:.1} MB, {took}")
+    }
+}
+
+async fn fill_up(server: &Process, address: &str) -> Outcome<Filled> {
+    let held = || megabytes(server, "VmRSS");
+    let peak = || megabytes(server, "VmHWM");
+    let (held_before, peak_before) = (held()?, peak()?);
+    let (callers, took) = Process::role(&["fill", address, &CALLERS.to_string()]).await?;
+    // What arrived last finds its place.
+    sleep(Duration::from_millis(200)).await;
+    Ok(Filled {
+        _callers: callers,
+        growth: (held()? - held_before).max(peak()? - peak_before),
+        held: held()?,
+        took,
+    })
 }
 
 /// The process: each caller calls once more than it may. Tells when just these were refused, and keeps

@@ -20,6 +20,7 @@ mod scene;
 mod direct;
 mod few;
 mod full;
+mod hold;
 mod many;
 
 use std::{path::Path, process::ExitCode};
@@ -69,20 +70,35 @@ fn main() -> ExitCode {
             on_one_thread(direct::run(portal, Path::new(ca_file), callers, each))
         }
         ["role", "fill", address, callers] => on_one_thread(full::fill(address, callers)),
+        ["role", "hold", calls] => on_one_thread(hold::run(calls)),
         ["role", "refused", address, count] => on_one_thread(full::refused(address, count)),
         // Cargo adds words of its own.
-        _ if words.contains(&"--quick") => on_one_thread(measure(QUICK)),
-        _ => on_one_thread(measure(THOROUGH)),
+        _ => {
+            let quick = words.contains(&"--quick");
+            on_one_thread(measure(if quick { QUICK } else { THOROUGH }, &words))
+        }
     };
     end("pressure", outcome)
 }
 
-async fn measure(plan: Plan) -> Outcome<()> {
+/// Measures the parts named, or all of them.
+async fn measure(plan: Plan, words: &[&str]) -> Outcome<()> {
+    let named = |part| words.contains(&part);
+    let all = !["few", "many", "full"].into_iter().any(named);
     many::head(&report::machine());
     let world = World::start().await?;
-    let scene = world.scene("paced").await?;
-    few::measure(&world, &scene, plan).await?;
-    many::measure(&scene, plan).await?;
-    scene.gateway.process.stop().await?;
-    full::measure(&world, plan).await
+    if all || named("few") || named("many") {
+        let scene = world.scene("paced").await?;
+        if all || named("few") {
+            few::measure(&world, &scene, plan).await?;
+        }
+        if all || named("many") {
+            many::measure(&scene, plan).await?;
+        }
+        scene.gateway.process.stop().await?;
+    }
+    if all || named("full") {
+        full::measure(&world, plan).await?;
+    }
+    Ok(())
 }

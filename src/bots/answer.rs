@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tracing::error;
 
 use super::{Bots, Error, directory::Identity, execute::done, window::State, wish::Content};
@@ -12,7 +13,7 @@ use crate::{
     fault::{Chain, Executed, Fault as _},
     ids::{BotCode, DialogId, PortalId},
     portal::{
-        Cause, Guard, Patience,
+        Cause, Guard, Patience, Portal,
         wire::{Method, answer},
     },
     store::{AnswerBegun, CommandRef, Item},
@@ -94,24 +95,35 @@ impl Bots {
     ///
     /// [`Error::WindowClosed`], [`Error::UnknownBot`], [`Error::UnknownEvent`],
     /// [`Error::AnswerUnknown`], or whatever the portal or the store says.
-    pub async fn answer(&self, answer: Answer, patience: &Patience) -> Result<Answered, Error> {
+    // Thousands may wait for their turn: what they hold meanwhile is kept small, hence the boxes.
+    pub async fn answer(
+        &self,
+        answer: Box<Answer>,
+        patience: &Patience,
+    ) -> Result<Answered, Error> {
+        let seq = match &answer.target {
+            Target::Command { .. } => None,
+            Target::Event { seq, .. } => Some(*seq),
+        };
+        let (bot, post) = Box::pin(self.addressed(answer)).await?;
+        match seq {
+            Some(seq) => Box::pin(self.post_once(seq, &bot, post, patience)).await,
+            None => self.post(&bot, post, patience).await,
+        }
+    }
+
+    /// Which bot answers, and what.
+    async fn addressed(&self, answer: Box<Answer>) -> Result<(Identity, Box<Post>), Error> {
         let Answer {
             target,
             content,
             if_closed,
-        } = answer;
-        match target {
+        } = *answer;
+        let (bot, command_id, message_id, dialog) = match target {
             Target::Event { portal, code, seq } => {
                 let found = self.called(portal.as_ref(), code.as_ref(), seq).await?;
                 let (bot, command, dialog) = found;
-                let post = Post {
-                    command_id: command.command_id,
-                    message_id: command.message_id,
-                    dialog,
-                    content,
-                    if_closed,
-                };
-                self.post_once(seq, &bot, post, patience).await
+                (bot, command.command_id, command.message_id, dialog)
             }
             Target::Command {
                 portal,
@@ -121,16 +133,17 @@ impl Bots {
                 dialog,
             } => {
                 let bot = self.identity(&portal, &code)?;
-                let post = Post {
-                    command_id,
-                    message_id,
-                    dialog,
-                    content,
-                    if_closed,
-                };
-                self.post(&bot, post, patience).await
+                (bot, command_id, message_id, dialog)
             }
-        }
+        };
+        let post = Post {
+            command_id,
+            message_id,
+            dialog,
+            content,
+            if_closed,
+        };
+        Ok((bot, Box::new(post)))
     }
 
     /// The command of an event, and the bot that was called.
@@ -165,7 +178,7 @@ impl Bots {
         &self,
         seq: u64,
         bot: &Identity,
-        post: Post,
+        post: Box<Post>,
         patience: &Patience,
     ) -> Result<Answered, Error> {
         let _turn = self.0.answers.of(seq).await;
@@ -194,61 +207,81 @@ impl Bots {
     async fn post(
         &self,
         bot: &Identity,
-        post: Post,
+        post: Box<Post>,
         patience: &Patience,
     ) -> Result<Answered, Error> {
         let portal = self.portal(&bot.name.0)?;
         let seen = Arc::new(Mutex::new(State::Unknown));
-        let window = {
-            let (bots, portal, seen) = (self.clone(), portal.clone(), Arc::clone(&seen));
-            let (bot_id, dialog, message_id) = (bot.bot_id, post.dialog.clone(), post.message_id);
-            move || {
-                let window = bots.window();
-                let state = if portal.has_answer_window() {
-                    window.state(portal.id(), bot_id, &dialog, message_id, portal.now())
-                } else {
-                    State::Unknown
-                };
-                *seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
-                state != State::Closed
-            }
+        let open = self.window_is_open(bot, portal, &post, &seen);
+        let Post {
+            command_id,
+            message_id,
+            dialog,
+            content,
+            if_closed,
+        } = *post;
+        let fields = content.fields();
+        let message = |fields: Value| {
+            bot.call(Method::MessageSend)
+                .with("dialogId", dialog.as_str())
+                .with("fields", fields)
         };
         // Asked twice: now, so that what cannot be posted costs nothing, and when it leaves.
-        let open = window();
-        let fields = post.content.fields();
-        let answered = if open {
-            let call = bot
-                .call(Method::CommandAnswer)
-                .with("commandId", post.command_id)
-                .with("messageId", post.message_id)
-                .with("dialogId", post.dialog.as_str())
-                .with("fields", fields.clone())
-                .only_if(Guard::new(window));
-            match portal.call(call, patience).await {
-                Err(error) if matches!(error.cause(), Cause::Withdrawn) => None,
-                answered => Some(answered?),
+        let (answer, mut instead) = match (open.lets_through(), if_closed) {
+            (false, IfClosed::Refuse) => return Err(Error::WindowClosed(dialog)),
+            (false, IfClosed::SendMessage) => (None, Some(message(fields))),
+            (true, _) => {
+                let instead = (if_closed == IfClosed::SendMessage).then(|| message(fields.clone()));
+                let answer = bot
+                    .call(Method::CommandAnswer)
+                    .with("commandId", command_id)
+                    .with("messageId", message_id)
+                    .with("dialogId", dialog.as_str())
+                    .with("fields", fields)
+                    .only_if(open);
+                (Some(answer), instead)
             }
-        } else {
-            None
         };
-        let Some(reply) = answered else {
-            if post.if_closed == IfClosed::Refuse {
-                return Err(Error::WindowClosed(post.dialog));
+        if let Some(answer) = answer {
+            match portal.call(answer, patience).await {
+                Err(error) if matches!(error.cause(), Cause::Withdrawn) => {}
+                answered => {
+                    done(portal, Method::CommandAnswer, &answered?)?;
+                    return Ok(match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
+                        State::Unknown => Answered::WindowUnknown,
+                        State::Open | State::Closed => Answered::Posted,
+                    });
+                }
             }
-            let call = bot
-                .call(Method::MessageSend)
-                .with("dialogId", post.dialog.as_str())
-                .with("fields", fields);
-            let reply = portal.call(call, patience).await?;
-            // It was taken, whatever else the answer says.
-            let id = answer::sent(&reply.result).ok().and_then(|sent| sent.id);
-            return Ok(Answered::Message(id));
+        }
+        let Some(message) = instead.take() else {
+            return Err(Error::WindowClosed(dialog));
         };
-        let outcome = match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Unknown => Answered::WindowUnknown,
-            State::Open | State::Closed => Answered::Posted,
-        };
-        done(portal, Method::CommandAnswer, &reply)?;
-        Ok(outcome)
+        let reply = Box::pin(portal.call(message, patience)).await?;
+        // It was taken, whatever else the answer says.
+        let id = answer::sent(&reply.result).ok().and_then(|sent| sent.id);
+        Ok(Answered::Message(id))
+    }
+
+    /// Says whether the answer would be posted; what was seen when it was asked last stays in `seen`.
+    fn window_is_open(
+        &self,
+        bot: &Identity,
+        portal: &Portal,
+        post: &Post,
+        seen: &Arc<Mutex<State>>,
+    ) -> Guard {
+        let (bots, portal, seen) = (self.clone(), portal.clone(), Arc::clone(seen));
+        let (bot_id, dialog, message_id) = (bot.bot_id, post.dialog.clone(), post.message_id);
+        Guard::new(move || {
+            let state = if portal.has_answer_window() {
+                let window = bots.window();
+                window.state(portal.id(), bot_id, &dialog, message_id, portal.now())
+            } else {
+                State::Unknown
+            };
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = state;
+            state != State::Closed
+        })
     }
 }

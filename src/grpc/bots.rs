@@ -26,7 +26,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "RegisterBot",
             Work::Acts,
             |patience| async move { bots.register(wish, &patience).await.map(bot::registered) },
@@ -43,7 +43,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "GetBot",
             Work::Reads,
             |patience| async move {
@@ -79,7 +79,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "UpdateBot",
             Work::Acts,
             |patience| async move {
@@ -100,7 +100,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "UnregisterBot",
             Work::Acts,
             |patience| async move {
@@ -121,7 +121,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "RegisterCommand",
             Work::Acts,
             |patience| async move {
@@ -143,7 +143,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "UpdateCommand",
             Work::Acts,
             |patience| async move {
@@ -164,7 +164,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "ListCommands",
             Work::Reads,
             |patience| async move {
@@ -187,7 +187,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "UnregisterCommand",
             Work::Acts,
             |patience| async move {
@@ -204,13 +204,13 @@ impl BotService for Service {
     ) -> Result<Response<pb::AnswerCommandResponse>, Status> {
         let (arrival, request) = Arrival::of(request);
         let claim = Claim::of(&request);
-        let wish = answer::answer(&self.0.portals, self.0.log_id, request)?;
+        let wish = Box::new(answer::answer(&self.0.portals, self.0.log_id, request)?);
         let portal = answer::scope(&self.0.portals, &wish);
         let once = self.0.ledger.once(claim, "AnswerCommand", &portal);
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "AnswerCommand",
             Work::Acts,
             |patience| {
@@ -233,7 +233,7 @@ impl BotService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "ExecuteCommand",
             Work::Acts,
             |patience| {

@@ -8,10 +8,7 @@ use std::{
     fmt::Write as _,
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -42,53 +39,57 @@ pub(super) enum Work {
     Acts,
 }
 
-/// Runs the work of one call within its deadline.
-pub(super) async fn within<T, E, F>(
+/// Runs the work of one call within its deadline. Of how it arrived nothing is kept meanwhile.
+pub(super) fn within<T, E, F>(
     life: &Lifecycle,
-    arrival: &Arrival,
+    arrival: Arrival,
     rpc: &'static str,
     work: Work,
     run: impl FnOnce(Patience) -> F,
-) -> Result<Response<T>, Status>
+) -> impl Future<Output = Result<Response<T>, Status>> + Send
 where
     T: Send + 'static,
     E: Into<Failure> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
-    let patience = Patience::until(Arc::clone(&arrival.turn), patience_ends);
-    // Also when the caller goes away and this future is dropped.
-    let waiting = Waiting(patience.clone());
+    let patience = Patience::until(arrival.turn, patience_ends);
     let call_id = call_id();
+    // Also when the caller goes away and the future is dropped.
+    let waiting = Waiting(patience.clone());
     // Work begins where it is awaited, before the time is looked at.
-    if patience_ends <= Instant::now() {
-        return Err(status(&Refusal::Late, Some(&call_id)));
-    }
-    let span = info_span!("call", rpc, call.id = %call_id);
-    // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
-    let running = AssertUnwindSafe(run(patience).instrument(span)).catch_unwind();
-    let outcome = timeout_at(patience_ends, life.keep(running)).await;
-    let unsent = waiting.0.leave();
-    match outcome {
-        Ok(Ok(Ok(value))) => Ok(Response::new(value)),
-        Ok(Ok(Err(failure))) => {
-            let status = failure.into().status(&call_id);
-            warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
-            Err(status)
-        }
-        // The panic told its message itself.
-        Ok(Err(_panicked)) => {
-            tracing::error!(rpc, call.id = %call_id, "call broke off");
-            Err(status(&Refusal::Broken, Some(&call_id)))
-        }
-        Err(_) => {
-            let refusal = match work {
-                _ if unsent => Refusal::Late,
-                Work::Reads => Refusal::ReadUnfinished,
-                Work::Acts => Refusal::Unfinished,
-            };
-            warn!(rpc, call.id = %call_id, unsent, "caller is told that its deadline passed");
-            Err(status(&refusal, Some(&call_id)))
+    let running = (patience_ends > Instant::now()).then(|| {
+        let span = info_span!("call", rpc, call.id = %call_id);
+        // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
+        life.keep(AssertUnwindSafe(run(patience).instrument(span)).catch_unwind())
+    });
+    async move {
+        let Some(running) = running else {
+            return Err(status(&Refusal::Late, Some(&call_id)));
+        };
+        let outcome = timeout_at(patience_ends, running).await;
+        let unsent = waiting.0.leave();
+        match outcome {
+            Ok(Ok(Ok(value))) => Ok(Response::new(value)),
+            Ok(Ok(Err(failure))) => {
+                let status = failure.into().status(&call_id);
+                warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
+                Err(status)
+            }
+            // The panic told its message itself.
+            Ok(Err(_panicked)) => {
+                tracing::error!(rpc, call.id = %call_id, "call broke off");
+                Err(status(&Refusal::Broken, Some(&call_id)))
+            }
+            Err(_) => {
+                let refusal = match work {
+                    _ if unsent => Refusal::Late,
+                    Work::Reads => Refusal::ReadUnfinished,
+                    Work::Acts => Refusal::Unfinished,
+                };
+                warn!(rpc, call.id = %call_id, unsent, "caller is told that its deadline passed");
+                Err(status(&refusal, Some(&call_id)))
+            }
         }
     }
 }

@@ -170,7 +170,7 @@ impl Once {
         loop {
             let flight = match inner.flights.board(&call.key, call.request) {
                 Boarded::First(seat) => {
-                    return inner.fly(&call, seat, patience, work).await;
+                    return Box::pin(inner.fly(&call, seat, patience, work)).await;
                 }
                 Boarded::Later(flight) => flight,
             };

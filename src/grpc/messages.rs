@@ -27,7 +27,7 @@ impl MessageService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "SendMessage",
             Work::Acts,
             |patience| {
@@ -50,7 +50,7 @@ impl MessageService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "UpdateMessage",
             Work::Acts,
             |patience| {
@@ -74,7 +74,7 @@ impl MessageService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "DeleteMessage",
             Work::Acts,
             move |patience| {
@@ -98,7 +98,7 @@ impl MessageService for Service {
         let bots = self.0.bots.clone();
         within(
             &self.0.life,
-            &arrival,
+            arrival,
             "NotifyAction",
             Work::Acts,
             |patience| {

@@ -91,9 +91,18 @@ impl Queue {
         self.0.sender.gate.pass(call.method)?;
         if self.0.may_leave_at_once(call.method) {
             let _under_way = UnderWay(&self.0);
-            return self.0.sender.send_alone(&call, patience).await;
+            // Apart, since thousands may wait and few are on their way.
+            return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
-        self.0.enter(call, patience)?.await
+        let method = call.method;
+        let answer = self.0.enter(call, patience)?;
+        let left = || Err(Error::new(method, Cause::CallerLeft).at(&self.0.sender.portal));
+        tokio::select! {
+            biased;
+            // The dispatcher answers every call it takes, unless the process ends.
+            answer = answer => answer.unwrap_or_else(|_| left()),
+            () = patience.left() => left(),
+        }
     }
 
     /// Calls waiting in each lane.
@@ -158,16 +167,16 @@ impl Inner {
         self: &Arc<Self>,
         call: Arc<Call>,
         patience: &Patience,
-    ) -> Result<impl Future<Output = Result<Reply, Error>> + use<>, Error> {
+    ) -> Result<oneshot::Receiver<Result<Reply, Error>>, Error> {
         let method = call.method;
-        let refuse = |cause| Error::new(method, cause).at(&self.sender.portal);
         let now = Instant::now();
         let (reply, answer) = oneshot::channel();
         let mut state = self.state();
         if let Some(deadline) = patience.deadline() {
             let leaves = self.earliest(&state, method, now);
             if leaves >= deadline {
-                return Err(refuse(Cause::WaitTooLong).wait(leaves - now));
+                let refused = Error::new(method, Cause::WaitTooLong).at(&self.sender.portal);
+                return Err(refused.wait(leaves - now));
             }
         }
         state.waiting += 1;
@@ -184,16 +193,7 @@ impl Inner {
             .push(lane, Arc::clone(patience.caller()), bot, entry);
         drop(state);
         self.changed.notify_one();
-        let patience = patience.clone();
-        let left = refuse(Cause::CallerLeft);
-        Ok(async move {
-            tokio::select! {
-                biased;
-                // The dispatcher answers every call it takes, unless the process ends.
-                answer = answer => answer.unwrap_or(Err(left)),
-                () = patience.left() => Err(left),
-            }
-        })
+        Ok(answer)
     }
 
     /// When a call that enters now leaves at the earliest, if everything before it travels together.

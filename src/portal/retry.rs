@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -42,6 +42,18 @@ impl Budget {
             attempts,
             saved: Mutex::new(SAVINGS),
         }
+    }
+
+    /// The pauses before one call's repeats, as many as it may have.
+    fn pauses(&self) -> Box<ExponentialBackoff> {
+        Box::new(
+            ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(500))
+                .with_max_delay(Duration::from_secs(8))
+                .with_max_times(self.attempts.saturating_sub(1))
+                .with_jitter()
+                .build(),
+        )
     }
 
     fn earn(&self) {
@@ -97,17 +109,13 @@ pub(super) async fn call(
     queue: &Queue,
     budget: &Budget,
     assumptions: &Assumptions,
-    call: Call,
+    call: Arc<Call>,
     patience: &Patience,
 ) -> Result<Reply, Error> {
-    let call = Arc::new(call);
     let method = call.method;
-    let mut pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(8))
-        .with_max_times(budget.attempts.saturating_sub(1))
-        .with_jitter()
-        .build();
+    // Made when the first attempt failed: thousands may wait for theirs.
+    let mut pauses = None;
+    let mut next_pause = || pauses.get_or_insert_with(|| budget.pauses()).next();
     // The first attempt whose outcome is open: whatever comes later, it may have run.
     let mut open: Option<Error> = None;
     loop {
@@ -129,7 +137,7 @@ pub(super) async fn call(
             return Ok(done());
         }
         if error.is_held_back() {
-            match comes_again(&error, patience).filter(|_| pauses.next().is_some()) {
+            match comes_again(&error, patience).filter(|_| next_pause().is_some()) {
                 Some(pause) => sleep(pause).await,
                 None => return Err(open.unwrap_or(error)),
             }
@@ -140,7 +148,7 @@ pub(super) async fn call(
         if verdict == Verdict::RepeatHarmless && open.is_none() {
             open = Some(error.clone());
         }
-        let pause = pauses.next().filter(|_| verdict != Verdict::Tell);
+        let pause = next_pause().filter(|_| verdict != Verdict::Tell);
         let Some(pause) = pause.filter(|_| budget.spend()) else {
             return Err(open.unwrap_or(error));
         };
