@@ -25,6 +25,7 @@ mod probe;
 pub mod state;
 
 mod auth;
+mod clock;
 mod home;
 mod sender;
 pub mod transport;

@@ -3,10 +3,7 @@
 //! The last stage in front of the transport: the credential is added, the outcome judged, and what the
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -18,6 +15,7 @@ use super::{
     auth::Credential,
     batch::{self, Passenger},
     call::Call,
+    clock::PortalClock,
     error::{self, Cause},
     home::Home,
     limit::Limit,
@@ -36,9 +34,7 @@ pub(super) struct Sender {
     credential: Credential,
     pub(super) home: Home,
     transport: Transport,
-    clock: Clock,
-    /// The portal's clock less ours, in milliseconds.
-    skew_ms: AtomicI64,
+    clock: PortalClock,
     pub(super) gate: Arc<Gate>,
 }
 
@@ -59,21 +55,19 @@ impl Sender {
             credential,
             home,
             transport,
-            clock,
-            skew_ms: AtomicI64::new(0),
+            clock: PortalClock::new(clock),
             gate: Arc::new(Gate::new(clock)),
         }
     }
 
     /// The time by the portal's own clock, as far as its answers told.
     pub(super) fn portal_time(&self) -> Timestamp {
-        let now = self.clock.now();
-        now.saturating_add(self.skew()).unwrap_or(now)
+        self.clock.now()
     }
 
     /// The portal's clock less ours.
     pub(super) fn skew(&self) -> SignedDuration {
-        SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed))
+        self.clock.skew()
     }
 
     /// Sends a call in a request of its own.
@@ -167,12 +161,14 @@ impl Sender {
 
     async fn request(&self, method: Method, body: Body) -> Result<Reply, Error> {
         let url = self.home.method(method.as_str());
-        let sent_at = self.clock.now();
+        let sent = Instant::now();
         let outcome = self.transport.post(&url, body).await;
         let reply =
             error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
         self.home.served(&url);
-        self.learn_skew(&reply, sent_at, self.clock.now());
+        if let Some(time) = &reply.time {
+            self.clock.learn(time, sent, Instant::now());
+        }
         self.gate.succeeded();
         debug!(portal.id = %self.portal, method = %method, "portal answered");
         Ok(reply)
@@ -224,24 +220,5 @@ impl Sender {
             }
             _ => error,
         }
-    }
-
-    /// The portal finished somewhere between our sending and receiving: a clock within that stretch
-    /// is right, another is off by at least the rest.
-    fn learn_skew(&self, reply: &Reply, sent: Timestamp, received: Timestamp) {
-        let finish = reply.time.as_ref().and_then(|time| time.finish);
-        let finish = finish.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
-        let Some(Ok(finish)) = finish.map(Timestamp::from_duration) else {
-            return;
-        };
-        let skew = if finish < sent {
-            finish.duration_since(sent)
-        } else if finish > received {
-            finish.duration_since(received)
-        } else {
-            SignedDuration::ZERO
-        };
-        let millis = i64::try_from(skew.as_millis()).unwrap_or(0);
-        self.skew_ms.store(millis, Ordering::Relaxed);
     }
 }

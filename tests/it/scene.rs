@@ -1,6 +1,11 @@
 //! A portal with people, a gateway in front of it, and a client.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use bitrix24_gateway::{
     app::{self, App},
@@ -41,6 +46,8 @@ pub(crate) struct Scene {
     gateway: Gateway,
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
+    /// How far the clock of the gateway's machine was set forward, in milliseconds.
+    clock_set: &'static AtomicI64,
 }
 
 /// A running gateway.
@@ -88,8 +95,10 @@ impl Scene {
                 .iter()
                 .map(|(key, value)| (*key, (*value).to_owned())),
         );
-        let gateway = Gateway::start(&sim, folder.path(), &all).await;
+        let clock_set = Box::leak(Box::default());
+        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all).await;
         Self {
+            clock_set,
             bots: BotServiceClient::new(gateway.channel.clone()),
             john: 1,
             anna,
@@ -119,7 +128,8 @@ impl Scene {
     }
 
     pub(crate) async fn start_again(&mut self) {
-        self.gateway = Gateway::start(&self.sim, self.folder.path(), &self.settings).await;
+        let folder = self.folder.path();
+        self.gateway = Gateway::start(&self.sim, self.clock_set, folder, &self.settings).await;
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
@@ -296,6 +306,11 @@ impl Scene {
         )
     }
 
+    /// Somebody sets the clock of the gateway's machine, by so many seconds.
+    pub(crate) fn set_clock_by(&self, seconds: i64) {
+        self.clock_set.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
     /// Texts in the chat, oldest first.
     pub(crate) fn texts(&self) -> Vec<String> {
         let messages = self.portal.messages(&self.chat.dialog_id());
@@ -313,7 +328,12 @@ impl Scene {
 }
 
 impl Gateway {
-    async fn start(sim: &Sim, folder: &Path, settings: &[(&'static str, String)]) -> Self {
+    async fn start(
+        sim: &Sim,
+        clock_set: &'static AtomicI64,
+        folder: &Path,
+        settings: &[(&'static str, String)],
+    ) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
             ("grpc.listen", "127.0.0.1:0".to_owned()),
@@ -328,7 +348,8 @@ impl Gateway {
         })
         .unwrap();
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
-        let app = App::build(config, Clock::driven(now)).await.unwrap();
+        let clock = Clock::settable(now, clock_set);
+        let app = App::build(config, clock).await.unwrap();
         let address = app.address();
         let life = app.lifecycle().clone();
         let task = tokio::spawn(app.run());
