@@ -5,6 +5,7 @@
 //! compiled in.
 
 mod layers;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -86,7 +87,7 @@ impl Config {
         let raw: Raw = layers::merge(sources)?;
         Ok(Self {
             grpc: raw.grpc.check()?,
-            portals: portals(&raw)?,
+            portals: portals(&raw, sources)?,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -185,6 +186,8 @@ struct RawStore {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawOutbound {
+    proxy: SecretString,
+    no_proxy: String,
     ca_file: PathBuf,
     connect_timeout: Span,
     request_timeout: Span,
@@ -293,7 +296,7 @@ impl RawStore {
 }
 
 /// All configured portals, the short form among them.
-fn portals(raw: &Raw) -> Result<portal::Config, Error> {
+fn portals(raw: &Raw, sources: &Sources) -> Result<portal::Config, Error> {
     let mut portals = BTreeMap::new();
     let short = RawPortal {
         webhook_url: raw.webhook_url.clone(),
@@ -358,7 +361,7 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
             .within("rate.operating_budget", "0s", "10m")?,
         assume,
         hosts: portal_hosts(&raw.outbound)?,
-        transport: transport(&raw.outbound)?,
+        transport: transport(&raw.outbound, sources)?,
     })
 }
 
@@ -397,11 +400,15 @@ impl RawPortal {
     }
 }
 
-fn transport(raw: &RawOutbound) -> Result<portal::transport::Config, Error> {
-    let extra_roots = if raw.ca_file.as_os_str().is_empty() {
+fn transport(raw: &RawOutbound, sources: &Sources) -> Result<portal::transport::Config, Error> {
+    let (key, file) = match proxy::usual(sources, &proxy::CA_FILE) {
+        Some((name, file)) if raw.ca_file.as_os_str().is_empty() => (name, Path::new(file)),
+        _ => ("outbound.ca_file", raw.ca_file.as_path()),
+    };
+    let extra_roots = if file.as_os_str().is_empty() {
         None
     } else {
-        Some(read("outbound.ca_file", &raw.ca_file)?.into_bytes())
+        Some(read(key, file)?.into_bytes())
     };
     Ok(portal::transport::Config {
         connect_timeout: raw
@@ -412,8 +419,8 @@ fn transport(raw: &RawOutbound) -> Result<portal::transport::Config, Error> {
             .within("outbound.request_timeout", "1s", "10m")?,
         answer_limit: size("outbound.max_answer_bytes", raw.max_answer_bytes)?,
         extra_roots,
+        proxy: proxy::proxy(&raw.proxy, &raw.no_proxy, sources)?,
         names: names(raw)?,
-        ..portal::transport::Config::default()
     })
 }
 

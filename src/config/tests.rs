@@ -116,7 +116,7 @@ fn environment_of_others_does_not_matter() {
         ("BITRIX24_GATEWAY_CONFIG", "read elsewhere"),
         ("bitrix24_gateway__grpc__listen", "0.0.0.0:1"),
         ("GRPC__LISTEN", "0.0.0.0:1"),
-        ("HTTPS_PROXY", "http://10.0.0.7"),
+        ("HTTP_PROXY", "http://10.0.0.7"),
         ("", ""),
     ] {
         desk.sources
@@ -124,6 +124,58 @@ fn environment_of_others_does_not_matter() {
             .push((name.to_owned(), value.to_owned()));
     }
     assert_eq!(desk.load().grpc.listen.to_string(), "127.0.0.1:50051");
+}
+
+#[test]
+fn proxy_is_ours_else_the_one_of_the_environment_else_none() {
+    let proxy = |desk: &Desk| {
+        let proxy = desk.load().portals.transport.proxy?;
+        Some((proxy.url.expose().to_string(), proxy.direct))
+    };
+    let environment = |pairs: &[(&str, &str)]| {
+        let mut desk = Desk::ready();
+        let pairs = pairs.iter().map(|(name, value)| (*name, *value));
+        desk.sources
+            .environment
+            .extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        desk
+    };
+    assert_eq!(proxy(&Desk::ready()), None);
+    let desk = environment(&[
+        ("HTTPS_PROXY", ""),
+        ("all_proxy", "proxy.acme.com:3128"),
+        ("no_proxy", "acme.com"),
+    ]);
+    let usual = (
+        "http://proxy.acme.com:3128/".to_owned(),
+        "acme.com".to_owned(),
+    );
+    assert_eq!(proxy(&desk), Some(usual));
+    let desk = desk
+        .variable("OUTBOUND__NO_PROXY", "10.0.0.0/8")
+        .variable("OUTBOUND__PROXY", "http://us:secret@10.1.2.3:8080");
+    let own = (
+        "http://us:secret@10.1.2.3:8080/".to_owned(),
+        "10.0.0.0/8".to_owned(),
+    );
+    assert_eq!(proxy(&desk), Some(own));
+    assert!(!format!("{:?}", desk.load()).contains("secret"));
+    assert_eq!(proxy(&desk.variable("OUTBOUND__PROXY", "none")), None);
+}
+
+#[test]
+fn useless_proxy_is_named_by_where_it_came_from_and_not_shown() {
+    let error = Desk::ready()
+        .variable("OUTBOUND__PROXY", "socks5://us:secret@10.1.2.3")
+        .error();
+    assert!(error.contains("`outbound.proxy`"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+    let mut desk = Desk::ready();
+    let usual = ("HTTPS_PROXY".to_owned(), "http://:secret@".to_owned());
+    desk.sources.environment.push(usual);
+    let error = desk.error();
+    assert!(error.contains("`HTTPS_PROXY`"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
 }
 
 #[test]

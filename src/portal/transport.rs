@@ -28,6 +28,7 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tracing::warn;
 
 pub use address::SecretUrl;
 pub use names::Names;
@@ -44,13 +45,23 @@ pub struct Config {
     pub answer_limit: usize,
     /// Certificates to trust besides the public ones, as PEM. None by default.
     pub extra_roots: Option<Vec<u8>>,
-    /// Proxy for all requests. None by default; the environment is not looked at.
-    pub proxy: Option<SecretUrl>,
-    /// Comma-separated hosts to reach without the proxy. Empty by default.
-    pub no_proxy: String,
+    /// Proxy for requests. None by default; the environment is not looked at.
+    pub proxy: Option<Proxy>,
     /// Where names lead, and may lead. Nothing fixed and only public addresses by default.
     pub names: Names,
 }
+
+/// An HTTP proxy, through which connections are made with `CONNECT`.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Its address, with user and password where it wants them.
+    pub url: SecretUrl,
+    /// Comma-separated hosts to reach without it, beside this machine itself.
+    pub direct: String,
+}
+
+/// Never behind a proxy.
+const THIS_MACHINE: &str = "localhost, 127.0.0.0/8, ::1";
 
 impl Default for Config {
     fn default() -> Self {
@@ -60,7 +71,6 @@ impl Default for Config {
             answer_limit: 8 << 20,
             extra_roots: None,
             proxy: None,
-            no_proxy: String::new(),
             names: Names::default(),
         }
     }
@@ -73,7 +83,7 @@ pub enum Error {
     #[error("the extra certificates cannot be read")]
     Certificates(#[source] rustls::pki_types::pem::Error),
     /// The file of extra certificates holds none.
-    #[error("there is no certificate among the extra certificates")]
+    #[error("there is no usable certificate among the extra certificates")]
     NoCertificate,
     /// The TLS library refused its setup.
     #[error("TLS cannot be set up")]
@@ -141,6 +151,11 @@ impl Transport {
     /// # Errors
     /// When the certificates or the proxy of the configuration are unusable.
     pub fn new(config: &Config) -> Result<Self, Error> {
+        let mut names = config.names.clone();
+        if let Some(proxy) = &config.proxy {
+            // The operator wrote it down, so it may be anywhere.
+            names.own.insert(proxy.url.host().to_owned());
+        }
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls(config.extra_roots.as_deref())?)
             .http1_only()
@@ -151,15 +166,16 @@ impl Transport {
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .pool_idle_timeout(IDLE)
-            .dns_resolver(names::Resolver(Arc::new(config.names.clone())))
+            .dns_resolver(names::Resolver(Arc::new(names)))
             .default_headers(header::HeaderMap::from_iter([
                 (header::ACCEPT, JSON),
                 (header::USER_AGENT, AGENT),
             ]))
             .no_proxy();
         if let Some(proxy) = &config.proxy {
-            let direct = reqwest::NoProxy::from_string(&config.no_proxy);
-            let proxy = reqwest::Proxy::all(proxy.expose().clone()).map_err(Error::client)?;
+            let direct = format!("{THIS_MACHINE}, {}", proxy.direct);
+            let direct = reqwest::NoProxy::from_string(&direct);
+            let proxy = reqwest::Proxy::all(proxy.url.expose().clone()).map_err(Error::client)?;
             builder = builder.proxy(proxy.no_proxy(direct));
         }
         Ok(Self {
@@ -260,8 +276,11 @@ fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, Error> {
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(Error::Certificates)?;
-            roots.add(certificate).map_err(Error::Tls)?;
-            found = true;
+            // The bundles of systems hold some that nobody can use.
+            match roots.add(certificate) {
+                Ok(()) => found = true,
+                Err(error) => warn!(%error, "a certificate to trust cannot be used"),
+            }
         }
         if !found {
             return Err(Error::NoCertificate);

@@ -26,6 +26,7 @@ mod portal_faults;
 mod portals;
 mod pressure;
 mod proof;
+mod proxy;
 mod quirks;
 mod registration;
 mod requests;
