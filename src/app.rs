@@ -65,7 +65,8 @@ pub enum Error {
 }
 
 impl App {
-    /// Opens the store, takes the address, and makes every part, but starts none.
+    /// Opens the store, takes the address, and makes every part, but starts none. Waits for the store
+    /// as long as another process holds it.
     ///
     /// # Errors
     ///
@@ -75,7 +76,8 @@ impl App {
         let Opened {
             store,
             created_key_file,
-        } = Store::open(config.store, clock).await?;
+            unclean,
+        } = Store::open_when_free(config.store, clock).await?;
         let addresses = store.addresses().await?;
         let portals = Portals::new(config.portals, clock, &store, addresses)?;
         portals.remember(&store).await?;
@@ -87,6 +89,9 @@ impl App {
             clock,
             config.events,
         );
+        if unclean {
+            life.spawn(look_over(store.clone(), life.clone()));
+        }
         let parts = Parts {
             portals: portals.clone(),
             bots,
@@ -151,7 +156,7 @@ impl App {
         } = self;
         let health = HealthService::default();
         events.start(&life);
-        life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
+        let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
         let broke_off = tokio::select! {
@@ -172,12 +177,34 @@ impl App {
         portals.rest(&store).await;
         store.close().await;
         info!("gateway stopped");
+        watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)
     }
 }
 
+/// After a crash: says whether the store is sound, while the gateway works already.
+async fn look_over(store: Store, life: Lifecycle) {
+    info!("the process before did not close the store: looking it over");
+    let checked = tokio::select! {
+        checked = store.check() => checked,
+        () = life.stop().cancelled() => return,
+    };
+    match checked {
+        Ok(()) => info!("the store is sound"),
+        Err(error) => error!(error = %Chain(&error), "the store is not sound"),
+    }
+}
+
 /// The services serve while what they do can be kept, and until the stop begins.
-async fn watch_health(health: HealthService, store: Store, life: Lifecycle) {
+///
+/// # Errors
+///
+/// When another process has taken over the store: this one is then of no use.
+async fn watch_health(
+    health: HealthService,
+    store: Store,
+    life: Lifecycle,
+) -> Result<(), store::Error> {
     let mut writable = store.writable();
     let mut probes = interval(PROBE);
     health.set(true).await;
@@ -197,11 +224,17 @@ async fn watch_health(health: HealthService, store: Store, life: Lifecycle) {
                 }
             }
             _ = probes.tick(), if !*writable.borrow() => {
-                if let Err(error) = store.probe().await {
-                    warn!(error = %Chain(&error), "store still cannot be written");
+                match store.probe().await {
+                    Err(error @ store::Error::TakenOver { .. }) => {
+                        life.begin_stop();
+                        return Err(error);
+                    }
+                    Err(error) => warn!(error = %Chain(&error), "store still cannot be written"),
+                    Ok(()) => {}
                 }
             }
         }
     }
     health.set(false).await;
+    Ok(())
 }

@@ -85,7 +85,14 @@ impl Serve {
         if let Err(error) = telemetry::start(&config.telemetry) {
             return fail(USAGE, &error);
         }
-        let app = match App::build(config, Clock::system()).await {
+        let built = tokio::select! {
+            built = App::build(config, Clock::system()) => built,
+            signal = lifecycle::signalled() => match signal {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) => return fail(1, &error),
+            },
+        };
+        let app = match built {
             Ok(app) => app,
             Err(error @ app::Error::Transport(_)) => return fail(USAGE, &error),
             Err(error) => return fail(1, &error),

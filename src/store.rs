@@ -19,11 +19,12 @@ mod row;
 pub mod seal;
 mod sqlite;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use secrecy::{SecretString, zeroize::Zeroizing};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tracing::{info, warn};
 
 use self::sqlite::{Failure, Readers, Writer};
 use crate::clock::Clock;
@@ -66,7 +67,12 @@ pub struct Opened {
     pub store: Store,
     /// The key file made for a new store, which the operator must keep safe; `None` when keys were there.
     pub created_key_file: Option<PathBuf>,
+    /// Whether the process before ended without closing it.
+    pub unclean: bool,
 }
+
+/// How often a store that another process holds is tried.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// The store. Cheap to clone; it is open until [`Store::close`] or until the last clone is gone.
 #[derive(Clone)]
@@ -107,7 +113,41 @@ impl Store {
                 }),
             },
             created_key_file: database.created_key_file,
+            unclean: database.unclean,
         })
+    }
+
+    /// The same, but waits for whoever holds the store to let go of it.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but never [`Error::Locked`].
+    pub async fn open_when_free(config: Config, clock: Clock) -> Result<Opened, Error> {
+        let mut known = None;
+        loop {
+            match Self::open(config.clone(), clock).await {
+                Err(Error::Locked { path, holder }) => {
+                    if known.as_ref() != Some(&holder) {
+                        warn!(lock = %path.display(), holder, "the store is held by another process: not ready until that ends");
+                        known = Some(holder);
+                    }
+                    sleep(RETRY).await;
+                }
+                opened => {
+                    if known.is_some() && opened.is_ok() {
+                        info!("the store is free");
+                    }
+                    return opened;
+                }
+            }
+        }
+    }
+
+    /// Looks the whole database over. Takes a while for a large one, and keeps nobody waiting.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or when it cannot be read.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.query(|connection, _| sqlite::check(connection)).await
     }
 
     /// The keys of this store.

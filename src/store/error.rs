@@ -21,6 +21,27 @@ pub enum Error {
         /// What the holder wrote about itself.
         holder: String,
     },
+    /// Another process has opened the store although this one holds its lock.
+    #[error(
+        "another process has taken over {}: this one writes nothing any more",
+        path.display()
+    )]
+    TakenOver {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The folder lies where several machines can write.
+    #[error(
+        "{} is on a network file system ({kind}), whose locks cannot be trusted: `store.dir` must name a \
+         folder on a disk of this machine",
+        path.display()
+    )]
+    SharedFileSystem {
+        /// The folder.
+        path: PathBuf,
+        /// The type of the file system.
+        kind: String,
+    },
     /// A file or folder cannot be written.
     #[error("cannot write {}", path.display())]
     NotWritable {
@@ -164,12 +185,14 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Locked { .. }
+            | Self::TakenOver { .. }
             | Self::NotWritable { .. }
             | Self::DiskFull { .. }
             | Self::Sqlite { .. }
             | Self::Closed => Kind::Unavailable,
             Self::Keys(_)
             | Self::WrongKeys { .. }
+            | Self::SharedFileSystem { .. }
             | Self::NotAStore { .. }
             | Self::Newer { .. }
             | Self::Damaged { .. } => Kind::Unready,

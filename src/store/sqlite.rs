@@ -6,6 +6,7 @@
 //! Invariant: nothing is opened before the lock is held and the keys were seen to fit.
 
 mod lock;
+mod mounts;
 mod reader;
 mod schema;
 mod writer;
@@ -59,6 +60,8 @@ impl From<Error> for Failure {
 /// The one connection that writes. The lock goes last.
 pub(super) struct Held {
     connection: Connection,
+    /// The number of this opening: whoever opens the store later writes a larger one.
+    epoch: i64,
     _lock: Lock,
 }
 
@@ -70,6 +73,8 @@ pub(super) struct Database {
     pub(super) created_key_file: Option<PathBuf>,
     pub(super) log_id: LogId,
     pub(super) head: u64,
+    /// Whether the process before ended without closing it.
+    pub(super) unclean: bool,
 }
 
 /// Opens or makes the database of a folder. Blocks.
@@ -80,6 +85,7 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
         .mode(0o700)
         .create(dir)
         .map_err(|cause| Error::not_writable(dir, cause))?;
+    mounts::check(dir)?;
     let lock = Lock::take(dir, clock.now())?;
     let path = dir.join("store.db");
     let exists = present(&path)?;
@@ -102,9 +108,12 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
     schema::check_keys(&connection, &keys, &path, source)?;
     let (log_id, head) =
         schema::identity(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
+    let (epoch, unclean) =
+        schema::begin(&mut connection).map_err(|cause| Error::sqlite(&path, cause))?;
     Ok(Database {
         held: Held {
             connection,
+            epoch,
             _lock: lock,
         },
         path,
@@ -112,7 +121,18 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
         created_key_file,
         log_id,
         head,
+        unclean,
     })
+}
+
+/// Looks a database over.
+pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let corrupt = ffi::Error::new(ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(corrupt, Some(found)).into())
 }
 
 /// A connection to an existing database. A path is never taken for a URI.

@@ -124,16 +124,6 @@ async fn taken_address_is_named() {
 }
 
 #[tokio::test]
-async fn second_process_on_a_store_is_told_who_holds_it() {
-    let desk = Desk::new().await;
-    let first = Running::of(desk.serve(&[], &[])).await;
-    let line = told(&desk, 1, &[], &[]).await;
-    says(&line, &["store", &format!("process {}", first.id())]);
-    first.stop("TERM").await;
-    Running::of(desk.serve(&[], &[])).await.stop("TERM").await;
-}
-
-#[tokio::test]
 async fn keys_of_another_store_are_told_by_their_ids() {
     let desk = Desk::new().await;
     for store in ["one", "other"] {

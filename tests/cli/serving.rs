@@ -244,3 +244,42 @@ async fn even_the_loudest_log_holds_no_secret() {
     }
     drop(desk.sim);
 }
+
+#[tokio::test]
+async fn second_process_waits_for_the_store_and_says_who_holds_it() {
+    let desk = Desk::new().await;
+    let first = Running::of(desk.serve(&[], &[])).await;
+    let second = Running::of(desk.serve(&[], &[]));
+    tokio::pin!(second);
+    assert!(
+        timeout(Duration::from_secs(2), &mut second).await.is_err(),
+        "two processes are ready on one store"
+    );
+    first.stop("TERM").await;
+    let second = second.await;
+    let said = &second.said;
+    assert!(said.contains("held by another process"), "{said}");
+    assert!(said.contains("holder=\"process "), "{said}");
+    let ended = second.stop("TERM").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[tokio::test]
+async fn process_that_waits_for_the_store_can_be_stopped() {
+    let desk = Desk::new().await;
+    let _first = Running::of(desk.serve(&[], &[])).await;
+    let mut second = desk.serve(&[], &[]).spawn().unwrap();
+    let err = second.stderr.take().unwrap();
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(err));
+    loop {
+        let line = timeout(QUICKLY, lines.next_line()).await.unwrap().unwrap();
+        if line.expect("it waits").contains("held by another process") {
+            break;
+        }
+    }
+    let pid = second.id().unwrap().to_string();
+    let kill = tokio::process::Command::new("kill").arg(pid).status().await;
+    assert!(kill.unwrap().success());
+    let status = timeout(QUICKLY, second.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+}

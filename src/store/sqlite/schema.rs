@@ -236,6 +236,41 @@ fn canary_place(id: &str) -> Vec<u8> {
     seal::place(&["seal_keys", id])
 }
 
+/// Begins an opening: its number, and whether the one before was not ended in order.
+pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<(i64, bool)> {
+    let begin = connection.transaction()?;
+    let open = number(&begin, "open")?;
+    let epoch = begin.query_row(
+        "INSERT INTO meta VALUES ('epoch', 1)
+         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+        [],
+        |row| row.get(0),
+    )?;
+    begin.execute("INSERT OR REPLACE INTO meta VALUES ('open', 1)", [])?;
+    begin.commit()?;
+    Ok((epoch, open == Some(1)))
+}
+
+/// The number of the last opening.
+pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<i64> {
+    number(connection, "epoch").map(Option::unwrap_or_default)
+}
+
+/// Ends an opening in order.
+pub(super) fn end(connection: &Connection, epoch: i64) -> rusqlite::Result<()> {
+    if self::epoch(connection)? == epoch {
+        connection.execute("UPDATE meta SET value = 0 WHERE name = 'open'", [])?;
+    }
+    Ok(())
+}
+
+fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
 /// Which log this is, and how far it goes.
 pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(LogId, u64)> {
     let log_id: i64 =

@@ -134,7 +134,14 @@ impl Task {
         }
         // Closing copies the write-ahead log into the database.
         let held = self.held;
-        let _ = spawn_blocking(move || drop(held)).await;
+        let _ = spawn_blocking(move || {
+            let held_back = held.lock().unwrap_or_else(PoisonError::into_inner);
+            // Without this mark the next process looks the store over, which does no harm.
+            let _ = schema::end(&held_back.connection, held_back.epoch);
+            drop(held_back);
+            drop(held);
+        })
+        .await;
         for done in stops {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
@@ -147,7 +154,7 @@ impl Task {
         let done = spawn_blocking(move || {
             // A panic in a piece of work rolled its transaction back; the connection is sound.
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            let committed = commit(&mut held.connection, &mut jobs, &path);
+            let committed = commit(&mut held, &mut jobs, &path);
             (committed, jobs)
         });
         // Work that panicked took the group with it: its callers see their answer break off.
@@ -168,15 +175,18 @@ impl Task {
 }
 
 /// Runs a group and commits it. What comes back is the head of the log.
-fn commit(
-    connection: &mut Connection,
-    jobs: &mut [Box<dyn Job>],
-    path: &Path,
-) -> Result<u64, Error> {
+fn commit(held: &mut Held, jobs: &mut [Box<dyn Job>], path: &Path) -> Result<u64, Error> {
     let sqlite = |cause| Error::sqlite(path, cause);
-    let mut group = connection
+    let mut group = held
+        .connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite)?;
+    // The lock keeps others out, where locks hold.
+    if schema::epoch(&group).map_err(sqlite)? != held.epoch {
+        return Err(Error::TakenOver {
+            path: path.to_owned(),
+        });
+    }
     for job in jobs {
         let outcome = job.run(&mut group, path);
         // A full disk and its like make SQLite undo the whole transaction by itself. What would run

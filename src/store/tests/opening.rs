@@ -241,3 +241,81 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     assert_eq!(store.bots().await.unwrap().len(), 1);
     assert!(store.addresses().await.unwrap().is_empty());
 }
+
+/// What a crash at this moment would leave.
+fn crashed(place: &Place) -> Place {
+    let copy = Place::new();
+    fs::create_dir(copy.dir()).unwrap();
+    for file in fs::read_dir(place.dir()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.dir().join(file.file_name())).unwrap();
+    }
+    fs::copy(place.0.path().join("keys"), copy.0.path().join("keys")).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn store_that_was_not_closed_says_so_once() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.save_bot(&bot("ada")).await.unwrap();
+    let copy = crashed(&place);
+    store.close().await;
+    assert!(!place.try_open().await.unwrap().unclean);
+
+    let after = copy.try_open().await.unwrap();
+    assert!(after.unclean);
+    after.store.check().await.unwrap();
+    after.store.close().await;
+    assert!(!copy.try_open().await.unwrap().unclean);
+}
+
+#[tokio::test]
+async fn damage_inside_is_found_when_looked_for() {
+    let place = Place::new();
+    let store = place.open().await;
+    for index in 0..200 {
+        let entry = event(&index.to_string(), 0, false);
+        store.append(append("ada", vec![entry])).await.unwrap();
+    }
+    store.close().await;
+    let mut file = fs::read(place.database()).unwrap();
+    let end = file.len() - 4096;
+    file[end..].fill(0xff);
+    fs::write(place.database(), file).unwrap();
+    let store = place.open().await;
+    let error = store.check().await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn who_was_taken_over_writes_nothing_any_more() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.save_bot(&bot("ada")).await.unwrap();
+    // As if the lock did not hold.
+    fs::remove_file(place.dir().join("lock")).unwrap();
+    let other = place.open().await;
+    let error = store.save_bot(&bot("bob")).await.unwrap_err();
+    assert!(matches!(error, Error::TakenOver { .. }), "{error:?}");
+    assert!(!*store.writable().borrow());
+    other.save_bot(&bot("cyd")).await.unwrap();
+    let codes = |bots: Vec<Bot>| bots.into_iter().map(|bot| bot.code.to_string());
+    let kept: Vec<_> = codes(other.bots().await.unwrap()).collect();
+    assert_eq!(kept, ["ada", "cyd"]);
+    // Its end is not that of the other.
+    store.close().await;
+    let copy = crashed(&place);
+    assert!(copy.try_open().await.unwrap().unclean);
+}
+
+#[tokio::test]
+async fn who_waits_gets_the_store_when_it_is_free() {
+    let place = Place::new();
+    let store = place.open().await;
+    let waiting = tokio::spawn(Store::open_when_free(place.config(), Clock::system()));
+    sleep(RETRY * 2).await;
+    assert!(!waiting.is_finished());
+    store.close().await;
+    assert!(waiting.await.unwrap().is_ok());
+}

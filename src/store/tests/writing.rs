@@ -216,7 +216,7 @@ async fn paused_clock_stands_still_while_the_store_works() {
     };
     tokio::select! {
         () = work => {}
-        () = tokio::time::sleep(std::time::Duration::from_secs(1)) => panic!("time went by"),
+        () = sleep(Duration::from_secs(1)) => panic!("time went by"),
     }
     assert_eq!(clock.now(), at(0));
 }
