@@ -50,8 +50,8 @@ fn works(scene: &Scene) {
 async fn quiet_caller_is_answered_within_two_seconds_and_every_bot_fetched_beside_a_thousand_calls()
 {
     let mut scene = Scene::start().await;
-    let ids = polls::register(&scene, 60).await;
     works(&scene);
+    let ids = polls::register(&scene, 60).await;
     // The bots are quiet, and permits are there.
     sleep(Duration::from_secs(120)).await;
     let requests = answers_in_many_dialogs(&mut scene, 1100).await;
@@ -92,8 +92,8 @@ async fn two_hundred_bots_are_fetched_every_half_minute_under_any_load_of_answer
         bots_per_owner: None,
         ..scene.portal.limits()
     });
-    let ids = polls::register(&scene, 200).await;
     works(&scene);
+    let ids = polls::register(&scene, 200).await;
     sleep(Duration::from_secs(60)).await;
     let requests = answers_in_many_dialogs(&mut scene, 600).await;
     scene.portal.journal().clear();
