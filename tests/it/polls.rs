@@ -212,20 +212,35 @@ async fn bot_that_is_gone_leaves_and_disturbs_none_of_those_it_was_fetched_with(
 async fn page_that_cannot_be_read_delays_only_its_own_bot() {
     let scene = Scene::start().await;
     let ids = register(&scene, 10).await;
-    sleep(Duration::from_secs(70)).await;
+    sleep(Duration::from_secs(120)).await;
     let nothing = json!({"events": [], "nextOffset": 0, "hasMore": false});
     let mut pages: Map<String, Value> = (0..10)
         .map(|place| (format!("c{place:02}"), nothing.clone()))
         .collect();
-    pages["c04"] = json!({"events": 5});
-    scene.answer_next("batch", &json!({"result": {"result": pages}}));
+    pages["c00"] = json!({"events": 5});
+    let body = json!({"result": {"result": pages}}).to_string();
+    let answer = Fault::raw(200, &[("content-type", "application/json")], body);
+    scene.portal.journal().clear();
+    scene.portal.faults().on("batch", answer.after_effect());
     let portal = scene.portal.clone();
     until("a page was not read", || portal.faults().waiting() == 0).await;
-    scene.portal.journal().clear();
-    sleep(Duration::from_secs(4)).await;
-    // It is tried again soon, and all others when they are due.
-    let sooner: Vec<_> = fetches(&scene).iter().map(bot_of).collect();
-    assert_eq!(sooner.len(), 1, "{sooner:?}");
+    let fetched = fetches(&scene);
+    let last = fetched.last().unwrap();
+    let members: Vec<_> = fetched
+        .iter()
+        .filter(|fetch| fetch.batch == last.batch)
+        .map(bot_of)
+        .collect();
+    assert!(members.len() > 1, "{members:?}");
+    sleep(Duration::from_millis(3500)).await;
+    // It is tried again soon, and the others when they are due.
+    let soon = fetches(&scene).into_iter();
+    let soon = soon.filter(|fetch| fetch.at > last.at);
+    let soon: Vec<_> = soon
+        .map(|fetch| bot_of(&fetch))
+        .filter(|bot| members.contains(bot))
+        .collect();
+    assert_eq!(soon, [members[0]]);
     sleep(Duration::from_secs(30)).await;
     let pauses = longest_pauses(&scene);
     for id in &ids {
@@ -299,6 +314,10 @@ async fn bots_are_fetched_alone_where_the_operator_wants_that_or_the_portal_refu
     let ids = register(&alone, 5).await;
     sleep(Duration::from_secs(30)).await;
     assert_eq!(travelled(&alone), 0);
+    assert_eq!(
+        evidence(&alone).await,
+        (AssumptionEvidence::Unspecified, false)
+    );
     arrives(&mut alone, &ids).await;
 
     let mut refusing = Scene::start().await;
