@@ -36,9 +36,9 @@ use crate::{
 /// Most events of a bot asked for at once.
 const PAGE: usize = 100;
 
-/// What an event takes up in an answer at most, on average. Most take 3 KiB; one whose text has the
-/// allowed 20,000 characters takes some 120 KiB (C5), and pages that are full of those come in smaller
-/// portions after they failed.
+/// What an event takes up in an answer, on average and at most. The documented samples take up to 2 KiB;
+/// one whose text has the allowed 20,000 characters may take 120 KiB (C5), and pages that are full of
+/// those come in smaller portions after they failed.
 const EVENT_BYTES: usize = 16 << 10;
 
 /// Fewest events of a bot worth asking for.
