@@ -152,6 +152,7 @@ struct RawPortal {
 #[serde(deny_unknown_fields, default)]
 struct RawAssume {
     batched_calls: Option<portal::Switch>,
+    batched_polls: Option<portal::Switch>,
     answer_window: Option<portal::Switch>,
     message_keys: Option<portal::Switch>,
 }
@@ -161,6 +162,7 @@ impl RawAssume {
         let given = |own: Option<_>, general: Option<_>| own.or(general).unwrap_or_default();
         portal::Assume {
             batched_calls: given(self.batched_calls, general.batched_calls),
+            batched_polls: given(self.batched_polls, general.batched_polls),
             answer_window: given(self.answer_window, general.answer_window),
             message_keys: given(self.message_keys, general.message_keys),
         }

@@ -46,10 +46,10 @@ use self::{
     auth::Credential,
     home::Home,
     limit::{Account, Limit, Memory},
-    queue::Queue,
+    queue::{Queue, TOGETHER},
     sender::Sender,
     transport::Transport,
-    wire::Reply,
+    wire::{Method, Reply, batch::MOST_CALLS},
 };
 use crate::{
     clock::Clock,
@@ -285,7 +285,7 @@ impl Portal {
 
     /// What is relied upon without a promise.
     #[must_use]
-    pub fn assumptions(&self) -> [Assumption; 3] {
+    pub fn assumptions(&self) -> [Assumption; 4] {
         self.0.sender.assumptions.all()
     }
 
@@ -321,12 +321,45 @@ impl Portal {
         retry::call(queue, retries, &sender.assumptions, call, patience).await
     }
 
-    /// Calls a method once. For whoever has a rhythm of its own.
-    ///
-    /// # Errors
-    ///
-    /// See [`Cause`]; the error says whether the call may have run.
-    pub async fn call_once(&self, call: Call, patience: &Patience) -> Result<Reply, Error> {
-        retry::once(&self.0.queue, &Arc::new(call), patience).await
+    /// Calls a method once for each of these, in one request if the portal takes them so. For whoever has
+    /// a rhythm of its own. Each call comes to its own end, with an error as [`Portal::call`] has.
+    pub fn call_together(
+        &self,
+        calls: Vec<Call>,
+        patience: &Patience,
+    ) -> Vec<impl Future<Output = Result<Reply, Error>> + use<>> {
+        self.0.queue.send_together(calls, patience)
+    }
+
+    /// How many calls of a method one request takes: one while nobody knows how long they last.
+    #[must_use]
+    pub fn most_together(&self, method: Method) -> usize {
+        let usual = self.0.sender.limit.usual(method);
+        let Some(usual) = usual.filter(|_| self.0.sender.assumptions.batched(method)) else {
+            return 1;
+        };
+        let fit = TOGETHER.as_nanos() / usual.as_nanos().max(1);
+        usize::try_from(fit)
+            .unwrap_or(MOST_CALLS)
+            .clamp(1, MOST_CALLS)
+    }
+
+    /// How long so many calls of a method last for whoever spreads them evenly and leaves a fifth of its
+    /// operating time unused.
+    #[must_use]
+    pub fn even_pace(&self, method: Method, calls: usize) -> Duration {
+        self.0.sender.limit.even_pace(method, calls)
+    }
+
+    /// Whether a call that failed so surely goes another way now.
+    #[must_use]
+    pub fn knows_another_way(&self, error: &Error) -> bool {
+        self.0.queue.knows_another_way(error)
+    }
+
+    /// The longest answer that is read, in bytes.
+    #[must_use]
+    pub fn answer_limit(&self) -> usize {
+        self.0.sender.answer_limit()
     }
 }

@@ -1,92 +1,105 @@
 //! Asks a portal for the events of our bots.
 //!
-//! One at a time, and never more often than half of what the portal allows. Whoever has waited
-//! longest past its due time comes next, so that no bot keeps another from being asked. A bot that
-//! people talk to is due soon again, a quiet one later, and one whose portal fails later still.
+//! All bots that are due are asked for in one request, as far as the portal takes calls together, and
+//! requests leave no more often than half of what it allows. Whoever is longest past its due time comes
+//! first, so that no bot keeps another from being asked. A bot that people talk to is due soon again, a
+//! quiet one later, and one whose portal fails later still ([`pace`]).
+//!
+//! What a request brings is judged, stored and paced for each bot by itself ([`fetch`]). While one
+//! request is under way the next one leaves, so a fetch that hangs holds up nobody who is not in it.
 //!
 //! Rule: the offset sent is the one the store holds, never a computed one.
 
-use std::{collections::HashMap, time::Duration};
+mod fetch;
+mod pace;
 
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
+use self::{
+    fetch::{Failure, Fetch, Fetched, Fetcher},
+    pace::Pace,
+};
 use super::{Config, intake::Intake};
 use crate::{
     bots::Bots,
     fault::{Chain, Fault as _},
     ids::BotCode,
-    portal::{
-        self, Cause, Patience, Portal,
-        wire::{EventPage, Method},
-    },
+    portal::{Portal, wire::Method},
     store::{self, BotState, EventMode},
 };
 
-/// Events asked for at once.
-const PAGE: i64 = 100;
+/// Most events of a bot asked for at once.
+const PAGE: usize = 100;
 
-/// Bitrix24 asks for at least this pause where more events wait (C5).
-const MORE_PAUSE: Duration = Duration::from_secs(2);
+/// What an event takes up in an answer, on average and at most. The documented samples take up to 2 KiB;
+/// one whose text has the allowed 20,000 characters may take 120 KiB (C5), and pages that are full of
+/// those come in smaller portions after they failed.
+const EVENT_BYTES: usize = 16 << 10;
 
-/// Longest pause after failures.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Fewest events of a bot worth asking for.
+const FEWEST: usize = 5;
+
+/// What may be saved up of the pace that the operating time allows, so that a crowd need not wait.
+const SAVED: Duration = Duration::from_secs(45);
 
 /// Fetches for one portal.
 #[derive(Debug)]
 pub(super) struct Poller {
-    portal: Portal,
-    bots: Bots,
-    intake: Intake,
+    fetcher: Arc<Fetcher>,
     config: Config,
-    paces: HashMap<BotCode, Pace>,
-    /// No fetch of any bot before this.
-    next_fetch: Instant,
+    rotation: HashMap<BotCode, Member>,
+    /// No request before this.
+    next_request: Instant,
+    /// When everything asked for would have left at the pace that the operating time allows, and
+    /// [`SAVED`] later.
+    paid_until: Instant,
 }
 
-/// How a bot is doing.
+/// A bot in the rotation.
 #[derive(Debug)]
-struct Pace {
+struct Member {
+    bot: store::Bot,
     bot_id: i64,
-    due: Instant,
-    busy_until: Instant,
-    failures: u32,
-}
-
-/// Why a fetch failed.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Portal(#[from] portal::Error),
-    #[error(transparent)]
-    Store(#[from] store::Error),
+    pace: Pace,
+    under_way: bool,
 }
 
 impl Poller {
     pub(super) fn new(portal: Portal, bots: Bots, intake: Intake, config: Config) -> Self {
+        let now = Instant::now();
         Self {
-            portal,
-            bots,
-            intake,
+            fetcher: Arc::new(Fetcher {
+                portal,
+                bots,
+                intake,
+            }),
             config,
-            paces: HashMap::new(),
-            next_fetch: Instant::now(),
+            rotation: HashMap::new(),
+            next_request: now,
+            paid_until: now + SAVED,
         }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut changed = self.bots.changed();
+        let fetcher = Arc::clone(&self.fetcher);
+        let mut changed = fetcher.bots.changed();
+        self.enrol();
+        // A fetch can be left at any point: the portal keeps what was not acknowledged, and a write that
+        // began runs to its end.
+        let mut under_way = FuturesUnordered::new();
         loop {
-            changed.mark_unchanged();
-            let bots = self.bots_to_poll();
-            let next = bots.iter().min_by_key(|(bot, _)| self.due(&bot.code));
-            let wait = async {
+            let next = self.next();
+            let turn = async {
                 match next {
-                    Some((bot, _)) => {
-                        sleep_until(self.due(&bot.code).max(self.next_fetch)).await;
+                    Some(next) => {
+                        sleep_until(next).await;
                         // Nobody is asked while the portal is not called.
-                        self.portal.opened().await;
+                        fetcher.portal.opened().await;
                     }
                     None => std::future::pending().await,
                 }
@@ -94,161 +107,143 @@ impl Poller {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // The sender lives in `bots`, which we hold.
-                _ = changed.changed() => continue,
-                () = wait => {}
-            }
-            if let Some((bot, bot_id)) = next {
-                tokio::select! {
-                    // A fetch can be left at any point: the portal keeps what was not acknowledged,
-                    // and a write that began runs to its end.
-                    () = stop.cancelled() => return,
-                    () = self.poll(bot, *bot_id) => {}
+                _ = changed.changed() => self.enrol(),
+                Some(fetched) = under_way.next() => self.settle(fetched),
+                () = turn => {
+                    let group = self.pick();
+                    let fetches = tokio::select! {
+                        () = stop.cancelled() => return,
+                        fetches = fetcher.begin(group) => fetches,
+                    };
+                    under_way.extend(fetches);
                 }
-                self.next_fetch = Instant::now() + self.spacing();
             }
         }
     }
 
+    /// The bots in the rotation. New ones are due at once.
+    fn enrol(&mut self) {
+        let mut before = mem::take(&mut self.rotation);
+        for bot in self.fetcher.bots.list(self.fetcher.portal.id()) {
+            let fetched = bot.state == BotState::Active && bot.event_mode == EventMode::Fetch;
+            let Some(bot_id) = bot.bot_id.filter(|_| fetched) else {
+                continue;
+            };
+            let known = before.remove(&bot.code);
+            let known = known.filter(|member| member.bot_id == bot_id);
+            let (pace, under_way) = known.map_or_else(
+                || (Pace::new(&self.config), false),
+                |member| (member.pace, member.under_way),
+            );
+            let member = Member {
+                bot,
+                bot_id,
+                pace,
+                under_way,
+            };
+            self.rotation.insert(member.bot.code.clone(), member);
+        }
+    }
+
+    /// When the next request leaves.
+    fn next(&self) -> Option<Instant> {
+        let waiting = self.rotation.values().filter(|member| !member.under_way);
+        let due = waiting.map(|member| member.pace.due).min()?;
+        Some(due.max(self.next_request))
+    }
+
     /// Half of what the portal allows is for calls.
     fn spacing(&self) -> Duration {
-        match self.portal.rate().per_second {
+        match self.fetcher.portal.rate().per_second {
             0 => Duration::ZERO,
             per_second => Duration::from_secs(2) / per_second,
         }
     }
 
-    fn due(&self, code: &BotCode) -> Instant {
-        self.paces
-            .get(code)
-            .map_or_else(Instant::now, |pace| pace.due)
-    }
-
-    /// The bots in the rotation. New ones are due at once.
-    fn bots_to_poll(&mut self) -> Vec<(store::Bot, i64)> {
-        let mut bots = self.bots.list(self.portal.id());
-        bots.retain(|bot| bot.state == BotState::Active && bot.event_mode == EventMode::Fetch);
-        let bots: Vec<_> = bots
-            .into_iter()
-            .filter_map(|bot| bot.bot_id.map(|id| (bot, id)))
+    /// Whom to ask for now: all that are due before the next request could leave, the oldest first.
+    fn pick(&mut self) -> Vec<Fetch> {
+        let now = Instant::now();
+        let portal = &self.fetcher.portal;
+        let soon = now + self.spacing();
+        let mut due: Vec<_> = self
+            .rotation
+            .values_mut()
+            .filter(|member| !member.under_way && member.pace.due <= soon)
             .collect();
-        self.paces.retain(|code, pace| {
-            bots.iter()
-                .any(|(bot, id)| bot.code == *code && *id == pace.bot_id)
-        });
-        let now = Instant::now();
-        for (bot, bot_id) in &bots {
-            self.paces.entry(bot.code.clone()).or_insert(Pace {
-                bot_id: *bot_id,
-                due: now,
-                // Somebody who registers a bot is about to try it.
-                busy_until: now + self.config.busy_for,
-                failures: 0,
-            });
+        due.sort_by_key(|member| member.pace.due);
+        let events = portal.answer_limit() / EVENT_BYTES;
+        let mut most = portal.most_together(Method::EventGet);
+        most = most.min(events / FEWEST).max(1);
+        let mut group = Vec::new();
+        for member in due {
+            let company = most.min(member.pace.company());
+            if group.len() < company {
+                most = company;
+                group.push(member);
+            }
         }
-        bots
+        let backlogs = group.iter().filter(|member| member.pace.more).count();
+        let all = group.len();
+        let fetch = |member: &mut Member| {
+            member.under_way = true;
+            // Half of the answer is for those of whom more waits, the other half for all others.
+            let peers = match member.pace.more {
+                _ if backlogs == 0 || backlogs == all => all,
+                true => backlogs * 2,
+                false => (all - backlogs) * 2,
+            };
+            let limit = (events / peers).clamp(1, PAGE) >> member.pace.doubts();
+            Fetch {
+                bot: member.bot.clone(),
+                bot_id: member.bot_id,
+                limit: limit.max(1),
+                alone: member.pace.company() == 1,
+            }
+        };
+        let group: Vec<_> = group.into_iter().map(fetch).collect();
+        self.paid_until = self.paid_until.max(now) + portal.even_pace(Method::EventGet, all);
+        self.next_request = soon.max(self.paid_until - SAVED);
+        group
     }
 
-    async fn poll(&mut self, bot: &store::Bot, bot_id: i64) {
-        let outcome = self.fetch(bot, bot_id).await;
-        let now = Instant::now();
-        let Some(pace) = self.paces.get_mut(&bot.code) else {
+    fn settle(&mut self, fetched: Fetched) {
+        let Some(member) = self.rotation.get_mut(&fetched.code) else {
             return;
         };
-        match outcome {
-            Ok(Progress { news, more }) => {
-                pace.failures = 0;
-                if news {
-                    pace.busy_until = now + self.config.busy_for;
-                }
-                let pause = if more {
-                    MORE_PAUSE
-                } else if now < pace.busy_until {
-                    self.config.busy_pause
-                } else {
-                    self.config.idle_pause
-                };
-                pace.due = now + pause;
-            }
+        // Another bot may have its name by now.
+        if member.bot_id != fetched.bot_id {
+            return;
+        }
+        member.under_way = false;
+        match fetched.outcome {
+            Ok(progress) => member.pace.succeeded(&progress, &self.config),
             Err(failure) => {
-                pace.failures = pace.failures.saturating_add(1);
-                // From the usual pause, doubled with each failure.
-                let doubled = self
-                    .config
-                    .busy_pause
-                    .saturating_mul(1 << pace.failures.min(10));
-                let asked = match &failure {
-                    Failure::Portal(error) => error.retry_after().unwrap_or_default(),
-                    Failure::Store(_) => Duration::ZERO,
-                };
-                pace.due = now + doubled.max(asked).min(MAX_PAUSE);
-                let failures = pace.failures;
-                self.report(bot, failures, failure).await;
-            }
-        }
-    }
-
-    async fn fetch(&self, bot: &store::Bot, bot_id: i64) -> Result<Progress, Failure> {
-        let identity = self.bots.identity(&bot.portal, &bot.code);
-        let Ok(identity) = identity else {
-            // Unregistered a moment ago.
-            return Ok(Progress {
-                news: false,
-                more: false,
-            });
-        };
-        let fetched = self.bots.fetched(&bot.portal, &bot.code).await?;
-        let mut call = identity.call(Method::EventGet).with("limit", PAGE);
-        if let Some(offset) = fetched.next_offset {
-            call = call.with("offset", offset);
-        }
-        let reply = self.portal.call_once(call, &Patience::endless()).await?;
-        let page = EventPage::from_result(reply.result).map_err(|unreadable| {
-            portal::Error::unreadable(Method::EventGet, unreadable).at(self.portal.id())
-        })?;
-        let more = page.has_more;
-        let news = self
-            .intake
-            .take(bot, bot_id, fetched.last_polled_at, page)
-            .await?;
-        debug!(portal.id = %bot.portal, bot.code = %bot.code, news, more, "events fetched");
-        Ok(Progress { news, more })
-    }
-
-    async fn report(&self, bot: &store::Bot, failures: u32, failure: Failure) {
-        let state = match &failure {
-            Failure::Portal(error) => match error.cause() {
-                Cause::BotMissing => BotState::Gone,
-                Cause::BotToken => BotState::Foreign,
-                _ => {
-                    // An outage of hours is not to fill the log: the 1st, 2nd, 4th, 8th ... time.
-                    if failures.is_power_of_two() {
-                        warn!(
-                            portal.id = %bot.portal,
-                            bot.code = %bot.code,
-                            failures,
-                            reason = error.reason().as_str(),
-                            portal.code = error.portal_code(),
-                            error = %Chain(error),
-                            "events cannot be fetched"
-                        );
-                    }
-                    return;
+                let another_way = self.fetcher.knows_another_way(&failure);
+                if member.pace.failed(&failure, another_way, &self.config) {
+                    report(&member.bot, member.pace.failures(), &failure);
                 }
-            },
-            Failure::Store(error) => {
-                error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(error), "events cannot be stored, the portal keeps them");
-                return;
             }
-        };
-        warn!(portal.id = %bot.portal, bot.code = %bot.code, ?state, "bot leaves the rotation until it is registered again");
-        if let Err(error) = self.bots.mark(&bot.portal, &bot.code, state).await {
-            error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(&error), "state of the bot cannot be stored");
         }
     }
 }
 
-/// What a fetch brought.
-struct Progress {
-    news: bool,
-    more: bool,
+fn report(bot: &store::Bot, failures: u32, failure: &Failure) {
+    match failure {
+        // Told where it is marked.
+        Failure::Portal(error) if fetch::farewell(error).is_some() => {}
+        // An outage of hours is not to fill the log: the 1st, 2nd, 4th, 8th ... time.
+        Failure::Portal(error) if failures.is_power_of_two() => warn!(
+            portal.id = %bot.portal,
+            bot.code = %bot.code,
+            failures,
+            reason = error.reason().as_str(),
+            portal.code = error.portal_code(),
+            error = %Chain(error),
+            "events cannot be fetched"
+        ),
+        Failure::Portal(_) => {}
+        Failure::Store(error) => {
+            error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(error), "events cannot be stored, the portal keeps them");
+        }
+    }
 }

@@ -15,6 +15,8 @@ use std::{
 
 use serde::Deserialize;
 
+use super::wire::Method;
+
 /// Message keys remembered with what they were answered.
 const KEYS: usize = 1_000;
 
@@ -37,6 +39,9 @@ pub struct Assume {
     /// Calls may travel together without touching each other (C6). `Auto` relies on it until the
     /// portal refuses to take calls together.
     pub batched_calls: Switch,
+    /// The same of the fetching of events for several bots. `Auto` relies on it until the portal refuses
+    /// to take such a call together with others.
+    pub batched_polls: Switch,
     /// Answers to commands are posted for ten minutes only (C18.5). `Auto` relies on it.
     pub answer_window: Switch,
     /// A second message with the same key is not posted (C20.1). `Auto` relies on it once the portal
@@ -73,6 +78,7 @@ pub struct Assumption {
 pub(super) struct Assumptions {
     assume: Assume,
     batched_calls: Learned,
+    batched_polls: Learned,
     message_keys: Learned,
     keys: Mutex<Keys>,
 }
@@ -92,16 +98,22 @@ impl Assumptions {
         Self {
             assume,
             batched_calls: Learned::default(),
+            batched_polls: Learned::default(),
             message_keys: Learned::default(),
             keys: Mutex::default(),
         }
     }
 
-    pub(super) fn batched_calls(&self) -> bool {
-        match self.assume.batched_calls {
+    /// Whether calls of a method may travel with others.
+    pub(super) fn batched(&self, method: Method) -> bool {
+        let (switch, learned) = match method {
+            Method::EventGet => (self.assume.batched_polls, &self.batched_polls),
+            _ => (self.assume.batched_calls, &self.batched_calls),
+        };
+        match switch {
             Switch::On => true,
             Switch::Off => false,
-            Switch::Auto => self.batched_calls.get() != Shown::Fails,
+            Switch::Auto => learned.get() != Shown::Fails,
         }
     }
 
@@ -117,9 +129,12 @@ impl Assumptions {
         }
     }
 
-    /// Calls were taken together, or refused for being together.
-    pub(super) fn batch_was_taken(&self, taken: bool) {
-        self.batched_calls.learn(taken);
+    /// A call of a method was taken together with others, or refused for that.
+    pub(super) fn batch_was_taken(&self, method: Method, taken: bool) {
+        match method {
+            Method::EventGet => self.batched_polls.learn(taken),
+            _ => self.batched_calls.learn(taken),
+        }
     }
 
     /// A message with a key was answered. What was refuted once stays so.
@@ -134,13 +149,19 @@ impl Assumptions {
     }
 
     /// All of them, for operators.
-    pub(super) fn all(&self) -> [Assumption; 3] {
+    pub(super) fn all(&self) -> [Assumption; 4] {
         [
             Assumption {
                 name: "batched_calls",
                 switch: self.assume.batched_calls,
                 shown: self.batched_calls.get(),
-                relied_upon: self.batched_calls(),
+                relied_upon: self.batched(Method::Batch),
+            },
+            Assumption {
+                name: "batched_polls",
+                switch: self.assume.batched_polls,
+                shown: self.batched_polls.get(),
+                relied_upon: self.batched(Method::EventGet),
             },
             Assumption {
                 name: "answer_window",
@@ -206,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn fetches_and_other_calls_are_judged_apart() {
+        let assumptions = auto();
+        assumptions.batch_was_taken(Method::EventGet, false);
+        assert!(!assumptions.batched(Method::EventGet));
+        assert!(assumptions.batched(Method::MessageSend));
+    }
+
+    #[test]
     fn memory_of_keys_is_bounded() {
         let assumptions = auto();
         for number in 0..=KEYS {
@@ -220,12 +249,14 @@ mod tests {
     fn switches_outweigh_what_was_shown() {
         let assume = |switch| Assume {
             batched_calls: switch,
+            batched_polls: switch,
             answer_window: switch,
             message_keys: switch,
         };
         for (switch, relied_upon) in [(Switch::On, true), (Switch::Off, false)] {
             let assumptions = Assumptions::new(assume(switch));
-            assumptions.batch_was_taken(!relied_upon);
+            assumptions.batch_was_taken(Method::MessageSend, !relied_upon);
+            assumptions.batch_was_taken(Method::EventGet, !relied_upon);
             assumptions.message_keys.learn(!relied_upon);
             for assumption in assumptions.all() {
                 assert_eq!(assumption.relied_upon, relied_upon, "{assumption:?}");

@@ -42,7 +42,8 @@ impl Load {
 
 /// The call as an entry of a batch, or nothing when it must travel alone.
 pub(super) fn load(call: &Call) -> Option<Load> {
-    if call.bot_token.is_some() && call.method.bot_token() == BotToken::Fields {
+    let token_in_fields = call.bot_token.is_some() && call.method.bot_token() == BotToken::Fields;
+    if call.alone || token_in_fields {
         return None;
     }
     batch::entry(call.method, &call.params).ok().map(Load)

@@ -26,6 +26,8 @@ pub struct Call {
     pub bot_token: Option<SecretString>,
     /// Asked at the moment of sending.
     pub guard: Option<Guard>,
+    /// Whether it must not travel with others.
+    pub alone: bool,
 }
 
 /// Decides at the moment of sending whether a call is still to be sent.
@@ -79,6 +81,7 @@ impl Call {
             params: Map::new(),
             bot_token: None,
             guard: None,
+            alone: false,
         }
     }
 

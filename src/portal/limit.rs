@@ -20,11 +20,11 @@ use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
 use self::{operating::Operating, rate::Bucket};
-use super::wire::{Method, Time};
+use super::wire::Method;
 use crate::{clock::Clock, fault::Reason};
 
-pub(super) use self::memory::Memory;
 pub use self::rate::Rate;
+pub(super) use self::{memory::Memory, operating::Cost};
 
 /// The gate to one portal.
 #[derive(Debug)]
@@ -131,9 +131,21 @@ impl Limit {
         self.account.bucket().ready_after(requests, now)
     }
 
-    /// Whether a method has operating time left, or when it will have.
-    pub(super) fn method_ready(&self, method: Method, now: Instant) -> Result<(), Instant> {
-        self.operating().ready(method, now)
+    /// Whether a method has operating time left for one more call beside so many that are about to leave
+    /// with it, or when it will have.
+    pub(super) fn method_ready(
+        &self,
+        method: Method,
+        aboard: u32,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        self.operating().ready(method, aboard, now)
+    }
+
+    /// How long so many calls of a method last for whoever spreads them evenly and leaves some of its
+    /// operating time unused.
+    pub(super) fn even_pace(&self, method: Method, calls: usize) -> Duration {
+        self.operating().even_pace(method, calls)
     }
 
     /// A call of a method left.
@@ -141,9 +153,9 @@ impl Limit {
         self.operating().began(method);
     }
 
-    /// A call of a method came back, perhaps telling what it cost. `unix` is our clock now.
-    pub(super) fn ended(&self, method: Method, time: Option<&Time>, unix: f64, now: Instant) {
-        self.operating().ended(method, time, unix, now);
+    /// A call of a method came back, perhaps with what was asked for. `unix` is the portal's clock now.
+    pub(super) fn ended(&self, method: Method, cost: Option<Cost<'_>>, unix: f64, now: Instant) {
+        self.operating().ended(method, cost, unix, now);
     }
 
     /// How long a call of a method takes in the portal, if one was seen.

@@ -3,7 +3,8 @@
 //! A call that finds nobody waiting and a permit at hand leaves at once, on the caller's own task. Else
 //! it waits in its [`Lane`]: answers before other calls before fetching, but whoever waited long enough
 //! comes first; within a lane callers take turns, and within a caller its bots. A dispatcher sends what
-//! waits, several in one request when permits are scarce.
+//! waits, several in one request when permits are scarce. Fetches that enter together always leave
+//! together, since nobody waits for a single one of them.
 //!
 //! Rule: what cannot leave before its deadline is refused early.
 
@@ -17,11 +18,12 @@ use tokio::{
 };
 
 use self::lanes::Lanes;
+pub(super) use self::lanes::TOGETHER;
 pub use self::lanes::Waiting;
 use super::{
     Error, Patience,
     batch::{self, Load, Passenger},
-    call::Call,
+    call::{Call, Lane},
     error::Cause,
     sender::Sender,
     state::PROBE,
@@ -95,14 +97,30 @@ impl Queue {
             return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
         let method = call.method;
-        let answer = self.0.enter(call, patience)?;
-        let left = || Err(Error::new(method, Cause::CallerLeft).at(&self.0.sender.portal));
-        tokio::select! {
-            biased;
-            // The dispatcher answers every call it takes, unless the process ends.
-            answer = answer => answer.unwrap_or_else(|_| left()),
-            () = patience.left() => left(),
-        }
+        let answer = self.0.enter(&mut self.0.state(), call, patience)?;
+        self.0.changed.notify_one();
+        self.0.answer(method, answer, patience).await
+    }
+
+    /// Puts calls in line together, so that they leave together if their lane lets them. Each is answered
+    /// by itself.
+    pub(super) fn send_together(
+        &self,
+        calls: Vec<Call>,
+        patience: &Patience,
+    ) -> Vec<impl Future<Output = Result<Reply, Error>> + use<>> {
+        let mut state = self.0.state();
+        let enter = |call: Call| {
+            let method = call.method;
+            let passed = self.0.sender.gate.pass(method);
+            let entered = passed.and_then(|()| self.0.enter(&mut state, Arc::new(call), patience));
+            let (inner, patience) = (Arc::clone(&self.0), patience.clone());
+            async move { inner.answer(method, entered?, &patience).await }
+        };
+        let answers = calls.into_iter().map(enter).collect();
+        drop(state);
+        self.0.changed.notify_one();
+        answers
     }
 
     /// Calls waiting in each lane.
@@ -111,10 +129,10 @@ impl Queue {
     }
 
     /// Whether a call that failed for this cause surely goes another way now.
-    pub(super) fn knows_another_way(&self, cause: &Cause) -> bool {
-        match cause {
+    pub(super) fn knows_another_way(&self, error: &Error) -> bool {
+        match error.cause() {
             Cause::Moved { .. } => true,
-            Cause::NotInBatch => !self.0.sender.assumptions.batched_calls(),
+            Cause::NotInBatch => !self.0.sender.assumptions.batched(error.called()),
             _ => false,
         }
     }
@@ -153,7 +171,7 @@ impl Inner {
         let limit = &self.sender.limit;
         if state.waiting > 0
             || state.under_way >= UNDER_WAY
-            || limit.method_ready(method, now).is_err()
+            || limit.method_ready(method, 0, now).is_err()
             || limit.permit(now).is_err()
         {
             return false;
@@ -164,16 +182,16 @@ impl Inner {
 
     /// Puts a call in line, unless that is of no use.
     fn enter(
-        self: &Arc<Self>,
+        &self,
+        state: &mut State,
         call: Arc<Call>,
         patience: &Patience,
     ) -> Result<oneshot::Receiver<Result<Reply, Error>>, Error> {
         let method = call.method;
         let now = Instant::now();
         let (reply, answer) = oneshot::channel();
-        let mut state = self.state();
         if let Some(deadline) = patience.deadline() {
-            let leaves = self.earliest(&state, method, now);
+            let leaves = self.earliest(state, method, now);
             if leaves >= deadline {
                 let refused = Error::new(method, Cause::WaitTooLong).at(&self.sender.portal);
                 return Err(refused.wait(leaves - now));
@@ -191,9 +209,23 @@ impl Inner {
         state
             .lanes
             .push(lane, Arc::clone(patience.caller()), bot, entry);
-        drop(state);
-        self.changed.notify_one();
         Ok(answer)
+    }
+
+    /// What becomes of a call in line.
+    async fn answer(
+        &self,
+        method: Method,
+        answer: oneshot::Receiver<Result<Reply, Error>>,
+        patience: &Patience,
+    ) -> Result<Reply, Error> {
+        let left = || Err(Error::new(method, Cause::CallerLeft).at(&self.sender.portal));
+        tokio::select! {
+            biased;
+            // The dispatcher answers every call it takes, unless the process ends.
+            answer = answer => answer.unwrap_or_else(|_| left()),
+            () = patience.left() => left(),
+        }
     }
 
     /// When a call that enters now leaves at the earliest, if everything before it travels together.
@@ -201,7 +233,7 @@ impl Inner {
         let limit = &self.sender.limit;
         let requests = u32::try_from(state.waiting / MOST_CALLS).unwrap_or(u32::MAX);
         let by_rate = limit.ready_after(requests, now);
-        match limit.method_ready(method, now) {
+        match limit.method_ready(method, 0, now) {
             Ok(()) => by_rate,
             Err(ready) => by_rate.max(ready),
         }
@@ -220,12 +252,15 @@ impl Inner {
             return Err(None);
         }
         limit.permit(now).map_err(Some)?;
-        let size = match self.sender.assumptions.batched_calls() {
-            true => size(state.waiting, limit.spare(now).saturating_add(1)),
-            false => 1,
+        let permits = limit.spare(now).saturating_add(1);
+        let scarce = size(state.waiting - state.lanes.waiting().polls, permits);
+        let size = |lane| match lane {
+            Lane::Polls if self.sender.assumptions.batched(Method::EventGet) => MOST_CALLS,
+            Lane::Answers | Lane::Calls if self.sender.assumptions.batched(Method::Batch) => scarce,
+            _ => 1,
         };
         let mut look_again = None;
-        let mut ready = |method| match limit.method_ready(method, now) {
+        let mut ready = |method, aboard| match limit.method_ready(method, aboard, now) {
             Ok(()) => true,
             Err(at) => {
                 look_again = Some(look_again.map_or(at, |known: Instant| known.min(at)));

@@ -83,7 +83,7 @@ pub(super) async fn once(
     loop {
         match queue.send(Arc::clone(call), patience).await {
             // Nothing was done, and another way is known.
-            Err(error) if detours < DETOURS && queue.knows_another_way(error.cause()) => {
+            Err(error) if detours < DETOURS && queue.knows_another_way(&error) => {
                 detours += 1;
             }
             outcome => return outcome,

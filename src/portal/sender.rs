@@ -3,7 +3,7 @@
 //! The last stage in front of the transport: the credential is added, the outcome judged, and what the
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -18,10 +18,10 @@ use super::{
     clock::PortalClock,
     error::{self, Cause},
     home::Home,
-    limit::Limit,
+    limit::{Cost, Limit},
     state::Gate,
     transport::{Body, SecretUrl, Transport},
-    wire::{Method, Reply, Time},
+    wire::{Method, Reply},
 };
 use crate::{clock::Clock, fault::Fault as _, ids::PortalId};
 
@@ -70,6 +70,11 @@ impl Sender {
         self.clock.skew()
     }
 
+    /// The longest answer that is read, in bytes.
+    pub(super) fn answer_limit(&self) -> usize {
+        self.transport.answer_limit()
+    }
+
     /// Sends a call in a request of its own.
     pub(super) async fn send_alone(
         &self,
@@ -84,9 +89,9 @@ impl Sender {
             return Err(self.not_sent(call));
         }
         self.limit.began(method);
+        let sent = Instant::now();
         let outcome = self.request(method, body).await;
-        let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
-        self.ended(method, time);
+        self.ended(method, outcome.as_ref().ok(), sent.elapsed());
         outcome.map_err(|error| self.learn_from(error))
     }
 
@@ -124,17 +129,19 @@ impl Sender {
             params: batch::params(entries.into_iter()),
             ..Call::new(Method::Batch)
         };
+        let sent = Instant::now();
         let answer = match self.credential.authorize(&call) {
             Ok(body) => self.request(Method::Batch, body).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
         // The outer request may be charged as well: it counts as one more call of its own.
         debug!(portal.id = %self.portal, calls = methods.len(), "calls travelled together");
+        let each =
+            u32::try_from(methods.len()).map_or(Duration::ZERO, |calls| sent.elapsed() / calls);
         for (passenger, outcome) in aboard.into_iter().zip(batch::outcomes(&methods, answer)) {
             let method = passenger.call.method;
-            self.learn_of_batch(&outcome);
-            let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
-            self.ended(method, time);
+            self.learn_of_batch(method, &outcome);
+            self.ended(method, outcome.as_ref().ok(), each);
             let outcome = outcome.map_err(|error| self.learn_from(error));
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
@@ -187,16 +194,21 @@ impl Sender {
         }
     }
 
-    fn ended(&self, method: Method, time: Option<&Time>) {
+    /// `measured`: how long it took by our own clock, for want of a better word from the portal.
+    fn ended(&self, method: Method, reply: Option<&Reply>, measured: Duration) {
         let unix = self.portal_time().as_duration().as_secs_f64();
-        self.limit.ended(method, time, unix, Instant::now());
+        let cost = reply.map(|reply| Cost {
+            told: reply.time.as_ref(),
+            measured,
+        });
+        self.limit.ended(method, cost, unix, Instant::now());
     }
 
     /// What the fate of a call that travelled with others says of doing so.
-    fn learn_of_batch(&self, outcome: &Result<Reply, Error>) {
+    fn learn_of_batch(&self, method: Method, outcome: &Result<Reply, Error>) {
         match outcome.as_ref().map_err(Error::cause) {
-            Ok(_) => self.assumptions.batch_was_taken(true),
-            Err(Cause::NotInBatch) => self.assumptions.batch_was_taken(false),
+            Ok(_) => self.assumptions.batch_was_taken(method, true),
+            Err(Cause::NotInBatch) => self.assumptions.batch_was_taken(method, false),
             Err(_) => {}
         }
     }

@@ -184,6 +184,12 @@ impl Transport {
         })
     }
 
+    /// The longest answer that is read, in bytes.
+    #[must_use]
+    pub fn answer_limit(&self) -> usize {
+        self.answer_limit
+    }
+
     /// Posts a body.
     ///
     /// # Errors

@@ -171,6 +171,26 @@ async fn calls_travel_alone_where_the_operator_wants_that_or_the_portal_refuses(
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_assumption_is_shown_by_the_name_of_its_setting() {
+    let scene = Scene::with(&[("assume.batched_polls", "on")]).await;
+    let assumptions = scene.shown().await.assumptions;
+    let shown: Vec<_> = assumptions
+        .iter()
+        .map(|it| (it.name.as_str(), it.switch(), it.relied_upon))
+        .collect();
+    let auto = AssumptionSwitch::Auto;
+    assert_eq!(
+        shown,
+        [
+            ("batched_calls", auto, true),
+            ("batched_polls", AssumptionSwitch::On, true),
+            ("answer_window", auto, true),
+            ("message_keys", auto, false),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_answer_goes_out_where_the_operator_does_not_believe_in_the_window() {
     let settings = [
         // A portal's own switch outweighs the general one.

@@ -1,5 +1,7 @@
 //! More calls than the portal allows at once.
 
+mod fair;
+
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1::{

@@ -25,6 +25,10 @@ const BAN: Duration = Duration::from_secs(300);
 /// A sum that nobody renewed is forgiven after this.
 const WINDOW: Duration = Duration::from_secs(600);
 
+/// The part of a budget that calls at an even pace use. The rest is for the queue, which stops at nine
+/// tenths, and for those who keep the pace only on average.
+const EVEN: f64 = 0.8;
+
 /// Calls of a method that was never seen are taken for this long.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
@@ -48,6 +52,15 @@ struct Spent {
     under_way: u32,
     /// Seconds of one call, a running mean.
     usual: Option<f64>,
+}
+
+/// What a call cost that did what was asked.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::portal) struct Cost<'a> {
+    /// What the portal says.
+    pub(in crate::portal) told: Option<&'a Time>,
+    /// How long we waited for it; of calls that travelled together, each its share.
+    pub(in crate::portal) measured: Duration,
 }
 
 /// What outlives a restart, by method. Times are milliseconds from when it was written.
@@ -108,7 +121,12 @@ impl Operating {
         }
     }
 
-    pub(super) fn ready(&mut self, method: Method, now: Instant) -> Result<(), Instant> {
+    pub(super) fn ready(
+        &mut self,
+        method: Method,
+        aboard: u32,
+        now: Instant,
+    ) -> Result<(), Instant> {
         let Some(spent) = self.methods.get_mut(&method) else {
             return Ok(());
         };
@@ -123,7 +141,8 @@ impl Operating {
             return Ok(());
         }
         let usual = spent.usual.unwrap_or(UNKNOWN.as_secs_f64());
-        let expected = spent.seconds + usual * f64::from(spent.under_way + 1);
+        let before = f64::from(spent.under_way) + f64::from(aboard);
+        let expected = spent.seconds + usual * (before + 1.0);
         // A tenth stays in reserve: calls differ, and others may share the credential.
         if spent.seconds == 0.0 || expected <= self.budget * 0.9 {
             return Ok(());
@@ -131,7 +150,7 @@ impl Operating {
         match spent.until {
             Some(until) if until > now => Err(until),
             // Some of it is forgiven by now: one call goes and asks how much.
-            _ if spent.under_way == 0 => Ok(()),
+            _ if before == 0.0 => Ok(()),
             _ => Err(now + Duration::from_secs(1)),
         }
     }
@@ -140,18 +159,27 @@ impl Operating {
         self.methods.entry(method).or_default().under_way += 1;
     }
 
-    pub(super) fn ended(&mut self, method: Method, time: Option<&Time>, unix: f64, now: Instant) {
+    pub(super) fn ended(
+        &mut self,
+        method: Method,
+        cost: Option<Cost<'_>>,
+        unix: f64,
+        now: Instant,
+    ) {
         let spent = self.methods.entry(method).or_default();
         spent.under_way = spent.under_way.saturating_sub(1);
-        let Some(time) = time else {
+        let Some(Cost { told, measured }) = cost else {
             return;
         };
-        let took = time
-            .duration
-            .filter(|took| (0.0..=WINDOW.as_secs_f64()).contains(took));
-        if let Some(took) = took {
-            spent.usual = Some(spent.usual.map_or(took, |usual| usual * 0.8 + took * 0.2));
-        }
+        let possible = |took: &f64| (0.0..=WINDOW.as_secs_f64()).contains(took);
+        // Our own clock counts the way as well, so it errs on the safe side; without it calls of a portal
+        // that tells nothing would travel alone for ever.
+        let took = told.and_then(|time| time.duration).filter(possible);
+        let took = took.unwrap_or(measured.as_secs_f64());
+        spent.usual = Some(spent.usual.map_or(took, |usual| usual * 0.8 + took * 0.2));
+        let Some(time) = told else {
+            return;
+        };
         // Absurd sums say nothing.
         let told = time
             .operating
@@ -172,6 +200,17 @@ impl Operating {
     pub(super) fn usual(&self, method: Method) -> Option<Duration> {
         let usual = self.methods.get(&method)?.usual?;
         Duration::try_from_secs_f64(usual).ok()
+    }
+
+    /// How long so many calls last at a pace that uses [`EVEN`] of the budget.
+    pub(super) fn even_pace(&self, method: Method, calls: usize) -> Duration {
+        if self.budget == 0.0 {
+            return Duration::ZERO;
+        }
+        let usual = self.usual(method).unwrap_or(UNKNOWN);
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let seconds = usual.as_secs_f64() * f64::from(calls) * WINDOW.as_secs_f64();
+        Duration::try_from_secs_f64(seconds / (self.budget * EVEN)).unwrap_or(WINDOW)
     }
 
     pub(super) fn banned(&mut self, method: Method, now: Instant) -> Instant {
@@ -217,6 +256,14 @@ mod tests {
 
     const METHOD: Method = Method::CommandAnswer;
 
+    /// A reply that tells its cost.
+    fn cost(time: &Time) -> Option<Cost<'_>> {
+        Some(Cost {
+            told: Some(time),
+            measured: Duration::from_secs(7),
+        })
+    }
+
     fn told(operating: f64, duration: f64, reset_in: i64) -> Time {
         Time {
             finish: Some(1000.0),
@@ -236,22 +283,22 @@ mod tests {
         let now = Instant::now();
         let mut operating = budget();
         operating.began(METHOD);
-        operating.ended(METHOD, Some(&told(300.0, 30.0, 60)), 1000.0, now);
-        assert!(operating.ready(METHOD, now).is_ok());
+        operating.ended(METHOD, cost(&told(300.0, 30.0, 60)), 1000.0, now);
+        assert!(operating.ready(METHOD, 0, now).is_ok());
         operating.began(METHOD);
         operating.began(METHOD);
         // 300 told, two calls of 30 under way, one more would reach 390.
         assert_eq!(
-            operating.ready(METHOD, now),
+            operating.ready(METHOD, 0, now),
             Err(now + Duration::from_secs(60))
         );
         // Then one call goes and asks how much was forgiven.
         let later = now + Duration::from_secs(60);
-        assert!(operating.ready(METHOD, later).is_err());
+        assert!(operating.ready(METHOD, 0, later).is_err());
         operating.ended(METHOD, None, 1060.0, later);
         operating.ended(METHOD, None, 1060.0, later);
-        assert!(operating.ready(METHOD, later).is_ok());
-        assert!(operating.ready(Method::BotGet, now).is_ok());
+        assert!(operating.ready(METHOD, 0, later).is_ok());
+        assert!(operating.ready(Method::BotGet, 0, now).is_ok());
     }
 
     #[test]
@@ -259,46 +306,50 @@ mod tests {
         let now = Instant::now();
         let mut operating = budget();
         assert_eq!(operating.banned(METHOD, now), now + BAN);
-        operating.ended(METHOD, Some(&told(419.0, 1.0, 500)), 1000.0, now);
+        operating.ended(METHOD, cost(&told(419.0, 1.0, 500)), 1000.0, now);
         let until = operating.banned(METHOD, now);
         assert_eq!(until, now + Duration::from_secs(500));
-        assert_eq!(operating.ready(METHOD, now), Err(until));
-        assert!(operating.ready(METHOD, until).is_ok());
+        assert_eq!(operating.ready(METHOD, 0, now), Err(until));
+        assert!(operating.ready(METHOD, 0, until).is_ok());
     }
 
     #[test]
     fn sums_and_bans_outlive_a_restart_by_what_is_left_of_them() {
         let now = Instant::now();
         let mut operating = budget();
-        operating.ended(METHOD, Some(&told(400.0, 30.0, 60)), 1000.0, now);
+        operating.ended(METHOD, cost(&told(400.0, 30.0, 60)), 1000.0, now);
         operating.banned(Method::BotGet, now);
         let kept = serde_json::to_string(&operating.keep(now)).unwrap();
         let kept: Kept = serde_json::from_str(&kept).unwrap();
         let mut heir = budget();
         heir.resume(&kept, Duration::from_secs(20), now);
-        assert_eq!(heir.ready(METHOD, now), Err(now + Duration::from_secs(40)));
+        assert_eq!(
+            heir.ready(METHOD, 0, now),
+            Err(now + Duration::from_secs(40))
+        );
         let until = now + BAN - Duration::from_secs(20);
-        assert_eq!(heir.ready(Method::BotGet, now), Err(until));
-        assert!(heir.ready(Method::BotList, now).is_ok());
+        assert_eq!(heir.ready(Method::BotGet, 0, now), Err(until));
+        assert!(heir.ready(Method::BotList, 0, now).is_ok());
         let mut late = budget();
         late.resume(&kept, Duration::from_secs(3600), now);
-        assert!(late.ready(METHOD, now).is_ok());
-        assert!(late.ready(Method::BotGet, now).is_ok());
+        assert!(late.ready(METHOD, 0, now).is_ok());
+        assert!(late.ready(Method::BotGet, 0, now).is_ok());
     }
 
     #[test]
-    fn absurd_sums_and_durations_are_ignored() {
+    fn absurd_sums_say_nothing_and_absurd_durations_give_way_to_our_own_clock() {
         let now = Instant::now();
         for absurd in [f64::NAN, f64::INFINITY, -1.0, 86_401.0, 1e300] {
             let mut operating = budget();
             operating.ended(
                 METHOD,
-                Some(&told(absurd, absurd, i64::MIN / 2)),
+                cost(&told(absurd, absurd, i64::MIN / 2)),
                 1000.0,
                 now,
             );
-            assert!(operating.ready(METHOD, now).is_ok(), "{absurd}");
-            assert_eq!(operating.usual(METHOD), None, "{absurd}");
+            assert!(operating.ready(METHOD, 0, now).is_ok(), "{absurd}");
+            let usual = operating.usual(METHOD);
+            assert_eq!(usual, Some(Duration::from_secs(7)), "{absurd}");
         }
     }
 
@@ -306,7 +357,56 @@ mod tests {
     fn no_budget_means_no_pause() {
         let now = Instant::now();
         let mut operating = Operating::new(Duration::ZERO);
-        operating.ended(METHOD, Some(&told(10_000.0, 1.0, 60)), 1000.0, now);
-        assert!(operating.ready(METHOD, now).is_ok());
+        operating.ended(METHOD, cost(&told(10_000.0, 1.0, 60)), 1000.0, now);
+        assert!(operating.ready(METHOD, 0, now).is_ok());
+    }
+
+    #[test]
+    fn portal_that_tells_no_times_is_measured() {
+        let now = Instant::now();
+        let mut operating = budget();
+        assert_eq!(operating.usual(METHOD), None);
+        operating.ended(METHOD, None, 1000.0, now);
+        assert_eq!(operating.usual(METHOD), None, "a failure says nothing");
+        let untold = Cost {
+            told: None,
+            measured: Duration::from_millis(40),
+        };
+        operating.ended(METHOD, Some(untold), 1000.0, now);
+        assert_eq!(operating.usual(METHOD), Some(Duration::from_millis(40)));
+        operating.ended(METHOD, cost(&told(1.0, 0.09, 60)), 1000.0, now);
+        assert_eq!(operating.usual(METHOD), Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn calls_that_leave_together_stop_before_the_line_together() {
+        let now = Instant::now();
+        let mut operating = budget();
+        operating.ended(METHOD, cost(&told(370.0, 1.0, 60)), 1000.0, now);
+        // 378 is the most, 370 are told.
+        let ready: Vec<_> = (0..12)
+            .map(|aboard| operating.ready(METHOD, aboard, now).is_ok())
+            .collect();
+        assert_eq!(ready.iter().filter(|ready| **ready).count(), 8);
+        assert!(ready[..8].iter().all(|ready| *ready), "{ready:?}");
+    }
+
+    #[test]
+    fn even_pace_never_meets_the_line() {
+        let now = Instant::now();
+        let mut operating = budget();
+        let untold = Cost {
+            told: None,
+            measured: Duration::from_millis(30),
+        };
+        operating.ended(METHOD, Some(untold), 1000.0, now);
+        let pace = operating.even_pace(METHOD, 50);
+        let rounds = WINDOW.as_secs_f64() / pace.as_secs_f64();
+        let spent = rounds * 50.0 * 0.03;
+        assert!((330.0..340.0).contains(&spent), "{spent}");
+        assert_eq!(
+            Operating::new(Duration::ZERO).even_pace(METHOD, 50),
+            Duration::ZERO
+        );
     }
 }

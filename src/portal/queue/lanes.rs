@@ -8,7 +8,17 @@ use super::Entry;
 use crate::portal::{call::Lane, wire::Method};
 
 /// The time that the calls of one request may take in the portal, which cuts it off after 60 s.
-const TOGETHER: Duration = Duration::from_secs(10);
+pub(in crate::portal) const TOGETHER: Duration = Duration::from_secs(10);
+
+/// The same when several callers wait and each has more waiting than the request takes, so that all gain
+/// from a large one.
+const SHARED: Duration = Duration::from_secs(2);
+
+/// The same once all that some caller waits for is aboard: it is answered when the last call of the request
+/// is done, and gains nothing from calls that others add. First for one call of each caller, then for what
+/// they add beyond that. Permits come once a second, so a quiet caller is answered within two seconds.
+const FIRST: Duration = Duration::from_secs(1);
+const FURTHER: Duration = Duration::from_millis(500);
 
 /// Whoever waited this long comes before the lanes above, so that no lane starves.
 const PATIENCE: [(Lane, Duration); 2] = [
@@ -58,12 +68,13 @@ impl Lanes {
         self.line(lane).push(caller, bot, entry);
     }
 
-    /// Takes up to `size` calls of one lane that may leave now.
+    /// Takes calls of one lane that may leave now, up to the `size` for that lane. `ready`: whether a
+    /// method may be called once more beside so many calls of it that leave as well.
     pub(super) fn take(
         &mut self,
-        size: usize,
+        size: impl Fn(Lane) -> usize,
         now: Instant,
-        ready: &mut impl FnMut(Method) -> bool,
+        ready: &mut impl FnMut(Method, u32) -> bool,
         usual: impl Fn(Method) -> Option<Duration>,
     ) -> Vec<Entry> {
         let impatient = PATIENCE.iter().filter(|(lane, patience)| {
@@ -75,12 +86,14 @@ impl Lanes {
             .chain([Lane::Answers, Lane::Calls, Lane::Polls])
             .collect();
         for lane in lanes {
+            let line = self.line(lane);
             let mut group = Group {
-                size,
-                time: TOGETHER,
+                size: size(lane),
+                most: if line.0.len() > 1 { SHARED } else { TOGETHER },
+                time: Duration::ZERO,
                 entries: Vec::new(),
             };
-            self.line(lane).fill(&mut group, ready, &usual);
+            line.fill(&mut group, ready, &usual);
             if !group.entries.is_empty() {
                 return group.entries;
             }
@@ -125,7 +138,9 @@ impl Lanes {
 /// Calls that leave together.
 struct Group {
     size: usize,
-    /// Time left in the portal.
+    /// Time that they may take in the portal.
+    most: Duration,
+    /// Time that they take.
     time: Duration,
     entries: Vec<Entry>,
 }
@@ -141,13 +156,19 @@ impl Group {
             return true;
         };
         let batchable = first.load.is_some() && entry.load.is_some();
-        batchable && usual.is_some_and(|usual| usual <= self.time)
+        batchable && usual.is_some_and(|usual| self.time + usual <= self.most)
+    }
+
+    /// How many calls of a method it has.
+    fn aboard(&self, method: Method) -> u32 {
+        let same = |entry: &&Entry| entry.call.method == method;
+        u32::try_from(self.entries.iter().filter(same).count()).unwrap_or(u32::MAX)
     }
 
     fn join(&mut self, entry: Entry, usual: Option<Duration>) {
         // A call of unknown length, or one that must, travels alone.
         match usual.filter(|_| entry.load.is_some()) {
-            Some(usual) => self.time = self.time.saturating_sub(usual),
+            Some(usual) => self.time += usual,
             None => self.size = 1,
         }
         self.entries.push(entry);
@@ -185,19 +206,27 @@ impl Line {
     fn fill(
         &mut self,
         group: &mut Group,
-        ready: &mut impl FnMut(Method) -> bool,
+        ready: &mut impl FnMut(Method, u32) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) {
-        let mut without_luck = 0;
+        let callers = self.0.len();
+        let (mut turns, mut without_luck, mut all_aboard) = (0, 0, false);
         while without_luck < self.0.len() && !group.is_full() {
             let Some(mut caller) = self.0.pop_front() else {
                 return;
             };
+            if all_aboard {
+                let most = if turns < callers { FIRST } else { FURTHER };
+                group.most = group.most.min(most);
+            }
+            turns += 1;
             match caller.take(group, ready, usual) {
                 true => without_luck = 0,
                 false => without_luck += 1,
             }
-            if !caller.bots.is_empty() {
+            if caller.bots.is_empty() {
+                all_aboard = callers > 1;
+            } else {
                 self.0.push_back(caller);
             }
         }
@@ -230,7 +259,7 @@ impl CallerLine {
     fn take(
         &mut self,
         group: &mut Group,
-        ready: &mut impl FnMut(Method) -> bool,
+        ready: &mut impl FnMut(Method, u32) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) -> bool {
         for _ in 0..self.bots.len() {
@@ -253,12 +282,12 @@ impl BotLine {
     fn take(
         &mut self,
         group: &mut Group,
-        ready: &mut impl FnMut(Method) -> bool,
+        ready: &mut impl FnMut(Method, u32) -> bool,
         usual: &impl Fn(Method) -> Option<Duration>,
     ) -> bool {
         let may = |entry: &Entry| {
             let method = entry.call.method;
-            group.admits(entry, usual(method)) && ready(method)
+            group.admits(entry, usual(method)) && ready(method, group.aboard(method))
         };
         let index = self.entries.iter().position(may);
         let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {

@@ -69,6 +69,8 @@ pub struct Fault {
     pub(crate) when: When,
     /// How often it happens; `None` = until cleared.
     pub(crate) times: Option<u32>,
+    /// Whether it happens to commands inside a batch only.
+    pub(crate) in_batch: bool,
 }
 
 impl Fault {
@@ -79,6 +81,7 @@ impl Fault {
             kind,
             when: When::Before,
             times: Some(1),
+            in_batch: false,
         }
     }
 
@@ -178,6 +181,13 @@ impl Fault {
         self
     }
 
+    /// A [`Fault::error`] that happens to commands inside a batch only, never to a request of its own.
+    #[must_use]
+    pub fn in_batch(mut self) -> Self {
+        self.in_batch = true;
+        self
+    }
+
     /// Happens this many times instead of once.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
@@ -244,7 +254,9 @@ impl Queue {
 
     /// The fault a request of this method meets, if any.
     pub(crate) fn meet_request(&mut self, method: &str) -> Option<Fault> {
-        self.meet(|name, _| name.is_none_or(|name| name.eq_ignore_ascii_case(method)))
+        self.meet(|name, fault| {
+            !fault.in_batch && name.is_none_or(|name| name.eq_ignore_ascii_case(method))
+        })
     }
 
     /// The fault a command inside a batch meets, if any.
@@ -298,6 +310,15 @@ mod tests {
             Some(FaultKind::Reset)
         );
         assert!(queue.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_fault_of_commands_inside_a_batch_does_not_meet_requests() {
+        let mut queue = Queue::default();
+        let fault = Fault::error(405, "X", "").in_batch();
+        queue.add(Some("profile".into()), fault);
+        assert_eq!(queue.meet_request("profile"), None);
+        assert!(queue.meet_entry("profile").is_some());
     }
 
     #[test]
