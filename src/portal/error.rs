@@ -303,6 +303,27 @@ impl Cause {
         )
     }
 
+    /// Whether the method itself answered so: the portal had begun to work for it.
+    pub(super) fn came_from_the_method(&self) -> bool {
+        matches!(
+            self,
+            Self::BotMissing
+                | Self::BotToken
+                | Self::BotTokenUnusable
+                | Self::BotCodeTaken
+                | Self::BotLimit
+                | Self::CommandMissing
+                | Self::CommandExists
+                | Self::MessageMissing
+                | Self::ChatMissing
+                | Self::AccessDenied
+                | Self::BadArguments
+                | Self::Refused
+                | Self::Ambiguous
+                | Self::Unreadable(_)
+        )
+    }
+
     /// A wait that fits when nobody knows better.
     fn usual_wait(&self) -> Option<Duration> {
         match self {

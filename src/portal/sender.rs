@@ -91,7 +91,7 @@ impl Sender {
         self.limit.began(method);
         let sent = Instant::now();
         let outcome = self.request(method, body).await;
-        self.ended(method, outcome.as_ref().ok(), sent.elapsed());
+        self.ended(method, &outcome, sent.elapsed());
         outcome.map_err(|error| self.learn_from(error))
     }
 
@@ -141,7 +141,7 @@ impl Sender {
         for (passenger, outcome) in aboard.into_iter().zip(batch::outcomes(&methods, answer)) {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
-            self.ended(method, outcome.as_ref().ok(), each);
+            self.ended(method, &outcome, each);
             let outcome = outcome.map_err(|error| self.learn_from(error));
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
@@ -195,12 +195,23 @@ impl Sender {
     }
 
     /// `measured`: how long it took by our own clock, for want of a better word from the portal.
-    fn ended(&self, method: Method, reply: Option<&Reply>, measured: Duration) {
+    fn ended(&self, method: Method, outcome: &Result<Reply, Error>, measured: Duration) {
         let unix = self.portal_time().as_duration().as_secs_f64();
-        let cost = reply.map(|reply| Cost {
-            told: reply.time.as_ref(),
-            measured,
-        });
+        let cost = match outcome.as_ref().map_err(Error::cause) {
+            Ok(reply) => Some(Cost {
+                told: reply.time.as_ref(),
+                measured: Some(measured),
+            }),
+            Err(cause) if cause.came_from_the_method() => Some(Cost {
+                told: None,
+                measured: Some(measured),
+            }),
+            Err(Cause::NoAnswer(_)) => Some(Cost {
+                told: None,
+                measured: None,
+            }),
+            Err(_) => None,
+        };
         self.limit.ended(method, cost, unix, Instant::now());
     }
 

@@ -4,9 +4,12 @@
 //! oldest part of that is forgiven. The portal checks before a call and lets the call that crosses the
 //! line through, so we stop before the line: what is under way counts with what such a call usually
 //! takes. After a ban the later of both published readings holds: the time told, and five minutes.
+//!
+//! Failures tell nothing, and nobody says whether they are charged. Where answers tell sums, what came
+//! back without one is counted by our own clock until the next sum, which then covers it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -36,6 +39,8 @@ const UNKNOWN: Duration = Duration::from_secs(1);
 pub(super) struct Operating {
     /// Seconds per method and ten minutes; 0 means no limit.
     budget: f64,
+    /// Whether this portal counts at all: some answer told a sum.
+    counts: bool,
     methods: HashMap<Method, Spent>,
 }
 
@@ -45,6 +50,8 @@ struct Spent {
     seconds: f64,
     /// When the sum is looked at again: some or all of it is forgiven by then.
     until: Option<Instant>,
+    /// Seconds since that sum of which the portal told nothing, and when each is forgiven.
+    untold: VecDeque<(Instant, f64)>,
     /// Not called before this.
     banned_until: Option<Instant>,
     /// When it was last banned.
@@ -54,13 +61,14 @@ struct Spent {
     usual: Option<f64>,
 }
 
-/// What a call cost that did what was asked.
+/// What a call cost that may have run.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::portal) struct Cost<'a> {
     /// What the portal says.
     pub(in crate::portal) told: Option<&'a Time>,
-    /// How long we waited for it; of calls that travelled together, each its share.
-    pub(in crate::portal) measured: Duration,
+    /// How long we waited for the answer; of calls that travelled together, each its share. `None` when
+    /// no answer came, which says nothing of the call.
+    pub(in crate::portal) measured: Option<Duration>,
 }
 
 /// What outlives a restart, by method. Times are milliseconds from when it was written.
@@ -75,6 +83,20 @@ struct KeptMethod {
     usual: Option<f64>,
 }
 
+impl Spent {
+    /// Seconds of which the portal told nothing and that are not forgiven.
+    fn untold(&self, now: Instant) -> f64 {
+        let counting = self.untold.iter().filter(|(until, _)| *until > now);
+        counting.map(|(_, seconds)| seconds).sum()
+    }
+
+    fn forgive(&mut self, now: Instant) {
+        while self.untold.front().is_some_and(|(until, _)| *until <= now) {
+            self.untold.pop_front();
+        }
+    }
+}
+
 impl Operating {
     /// What is worth keeping.
     pub(super) fn keep(&self, now: Instant) -> Kept {
@@ -83,9 +105,10 @@ impl Operating {
             u64::try_from(left.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
         };
         let kept = self.methods.iter().map(|(method, spent)| {
+            let last = spent.untold.back().map(|(until, _)| *until);
             let kept = KeptMethod {
-                seconds: spent.seconds,
-                forgiven_in: millis(spent.until),
+                seconds: spent.seconds + spent.untold(now),
+                forgiven_in: millis(spent.until.max(last)),
                 banned_for: millis(spent.banned_until),
                 usual: spent.usual,
             };
@@ -109,6 +132,7 @@ impl Operating {
             let spent = self.methods.entry(*method).or_default();
             spent.seconds = if until.is_some() { kept.seconds } else { 0.0 };
             spent.until = until;
+            self.counts |= spent.seconds > 0.0;
             spent.banned_until = left(kept.banned_for);
             spent.usual = kept.usual;
         }
@@ -117,6 +141,7 @@ impl Operating {
     pub(super) fn new(budget: Duration) -> Self {
         Self {
             budget: budget.as_secs_f64(),
+            counts: false,
             methods: HashMap::new(),
         }
     }
@@ -136,23 +161,32 @@ impl Operating {
             }
             spent.banned_until = None;
             spent.seconds = 0.0;
+            spent.untold.clear();
         }
         if self.budget == 0.0 {
             return Ok(());
         }
-        let usual = spent.usual.unwrap_or(UNKNOWN.as_secs_f64());
-        let before = f64::from(spent.under_way) + f64::from(aboard);
-        let expected = spent.seconds + usual * (before + 1.0);
-        // A tenth stays in reserve: calls differ, and others may share the credential.
-        if spent.seconds == 0.0 || expected <= self.budget * 0.9 {
+        spent.forgive(now);
+        let untold = spent.untold(now);
+        if spent.seconds + untold == 0.0 {
             return Ok(());
         }
-        match spent.until {
-            Some(until) if until > now => Err(until),
-            // Some of it is forgiven by now: one call goes and asks how much.
-            _ if before == 0.0 => Ok(()),
-            _ => Err(now + Duration::from_secs(1)),
+        let usual = spent.usual.unwrap_or(UNKNOWN.as_secs_f64());
+        let before = f64::from(spent.under_way) + f64::from(aboard);
+        let expected = untold + usual * (before + 1.0);
+        // A tenth stays in reserve: calls differ, and others may share the credential.
+        let most = self.budget * 0.9;
+        if spent.seconds + expected <= most {
+            return Ok(());
         }
+        let told_until = spent.until.filter(|until| *until > now);
+        // Some of it is forgiven by now: one call goes and asks how much.
+        if told_until.is_none() && before == 0.0 && expected <= most {
+            return Ok(());
+        }
+        let untold_until = spent.untold.front().map(|(until, _)| *until);
+        let next = [told_until, untold_until].into_iter().flatten().min();
+        Err(next.unwrap_or(now + Duration::from_secs(1)))
     }
 
     pub(super) fn began(&mut self, method: Method) {
@@ -174,17 +208,18 @@ impl Operating {
         let possible = |took: &f64| (0.0..=WINDOW.as_secs_f64()).contains(took);
         // Our own clock counts the way as well, so it errs on the safe side; without it calls of a portal
         // that tells nothing would travel alone for ever.
-        let took = told.and_then(|time| time.duration).filter(possible);
-        let took = took.unwrap_or(measured.as_secs_f64());
-        spent.usual = Some(spent.usual.map_or(took, |usual| usual * 0.8 + took * 0.2));
-        let Some(time) = told else {
-            return;
+        let told_took = told.and_then(|time| time.duration).filter(possible);
+        let measured = measured.map(|measured| measured.as_secs_f64());
+        let took = told_took.or(measured);
+        spent.usual = match (took, spent.usual) {
+            (Some(took), Some(usual)) => Some(usual * 0.8 + took * 0.2),
+            (took, usual) => took.or(usual),
         };
         // Absurd sums say nothing.
-        let told = time
-            .operating
+        let sum = told
+            .and_then(|time| time.operating)
             .filter(|sum| sum.is_finite() && (0.0..=86_400.0).contains(sum));
-        if let Some(sum) = told {
+        if let (Some(time), Some(sum)) = (told, sum) {
             spent.seconds = sum;
             let reset = time.operating_reset_at.map(|at| {
                 #[expect(clippy::cast_precision_loss, reason = "a Unix time is far below 2^52")]
@@ -194,6 +229,11 @@ impl Operating {
                     .min(WINDOW)
             });
             spent.until = Some(now + reset.unwrap_or(WINDOW));
+            spent.untold.clear();
+            self.counts = true;
+        } else if self.counts {
+            let took = took.or(spent.usual).unwrap_or(UNKNOWN.as_secs_f64());
+            spent.untold.push_back((now + WINDOW, took));
         }
     }
 
@@ -260,7 +300,7 @@ mod tests {
     fn cost(time: &Time) -> Option<Cost<'_>> {
         Some(Cost {
             told: Some(time),
-            measured: Duration::from_secs(7),
+            measured: Some(Duration::from_secs(7)),
         })
     }
 
@@ -370,7 +410,7 @@ mod tests {
         assert_eq!(operating.usual(METHOD), None, "a failure says nothing");
         let untold = Cost {
             told: None,
-            measured: Duration::from_millis(40),
+            measured: Some(Duration::from_millis(40)),
         };
         operating.ended(METHOD, Some(untold), 1000.0, now);
         assert_eq!(operating.usual(METHOD), Some(Duration::from_millis(40)));
@@ -397,7 +437,7 @@ mod tests {
         let mut operating = budget();
         let untold = Cost {
             told: None,
-            measured: Duration::from_millis(30),
+            measured: Some(Duration::from_millis(30)),
         };
         operating.ended(METHOD, Some(untold), 1000.0, now);
         let pace = operating.even_pace(METHOD, 50);
@@ -408,5 +448,35 @@ mod tests {
             Operating::new(Duration::ZERO).even_pace(METHOD, 50),
             Duration::ZERO
         );
+    }
+
+    #[test]
+    fn failures_are_counted_by_our_clock_where_the_portal_counts() {
+        let now = Instant::now();
+        let failed = Some(Cost {
+            told: None,
+            measured: Some(Duration::from_secs(40)),
+        });
+        let mut operating = budget();
+        for _ in 0..20 {
+            operating.ended(METHOD, failed, 1000.0, now);
+        }
+        assert!(operating.ready(METHOD, 0, now).is_ok(), "it counts nothing");
+
+        operating.ended(Method::BotGet, cost(&told(1.0, 1.0, 60)), 1000.0, now);
+        let later = now + Duration::from_secs(60);
+        for at in [now, now, now, now, later, later, later, later] {
+            assert!(operating.ready(METHOD, 0, at).is_ok());
+            operating.ended(METHOD, failed, 1000.0, at);
+        }
+        // 320 spent, 40 more would reach 360; two would be too much.
+        assert!(operating.ready(METHOD, 0, later).is_ok());
+        operating.began(METHOD);
+        assert_eq!(operating.ready(METHOD, 0, later), Err(now + WINDOW));
+        // The first four are forgiven then.
+        assert!(operating.ready(METHOD, 0, now + WINDOW).is_ok());
+        // A sum covers what came before it.
+        operating.ended(METHOD, cost(&told(10.0, 40.0, 60)), 1000.0, now + WINDOW);
+        assert!(operating.ready(METHOD, 5, now + WINDOW).is_ok());
     }
 }
