@@ -76,8 +76,11 @@ impl App {
             store,
             created_key_file,
         } = Store::open(config.store, clock).await?;
-        let addresses = store.addresses().await?;
-        let portals = Portals::new(config.portals, clock, &store, addresses)?;
+        let kept = portal::Kept {
+            addresses: store.addresses().await?,
+            pairs: store.pairs().await?,
+        };
+        let portals = Portals::new(config.portals, clock, &store, kept, &life)?;
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(
@@ -119,6 +122,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The portals: which there are, and where new ones are installed.
+    #[must_use]
+    pub fn portals(&self) -> &Portals {
+        &self.portals
     }
 
     /// The key file made for a new store, of which the operator must keep a copy.

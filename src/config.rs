@@ -5,6 +5,7 @@
 //! compiled in.
 
 mod layers;
+mod oauth;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +26,11 @@ use serde::Deserialize;
 use crate::{
     events, grpc,
     ids::PortalId,
-    portal::{self, WebhookUrl},
+    portal::{self, Access, WebhookUrl},
     store, telemetry,
 };
+
+use oauth::RawOAuth;
 
 pub use layers::{Flags, Sources};
 
@@ -126,6 +129,7 @@ struct Raw {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
     default_portal: String,
+    oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,
     assume: RawAssume,
     grpc: RawGrpc,
@@ -143,6 +147,7 @@ struct Raw {
 struct RawPortal {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
+    member_id: String,
     assume: RawAssume,
 }
 
@@ -298,11 +303,12 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
     let short = RawPortal {
         webhook_url: raw.webhook_url.clone(),
         webhook_url_file: raw.webhook_url_file.clone(),
-        assume: RawAssume::default(),
+        ..RawPortal::default()
     };
     let mut assume = BTreeMap::new();
+    let application = raw.oauth.application()?;
     if let Some(url) = short.webhook("")? {
-        portals.insert(PortalId::default_portal(), url);
+        portals.insert(PortalId::default_portal(), Access::Webhook(url));
         assume.insert(PortalId::default_portal(), short.assume.or(raw.assume));
     }
     for (name, portal) in &raw.portals {
@@ -310,18 +316,19 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
         let id: PortalId = name
             .parse()
             .map_err(|rule| invalid(&key, format!("is named wrongly: {rule}")))?;
-        let url = portal
-            .webhook(&format!("{key}."))?
-            .ok_or_else(|| invalid(&key, "needs `webhook_url` or `webhook_url_file`"))?;
+        let access = portal.access(&key)?;
+        if let Access::OAuth(member) = &access {
+            oauth::check_member(&key, member, &portals, application.is_some())?;
+        }
         assume.insert(id.clone(), portal.assume.or(raw.assume));
-        if portals.insert(id, url).is_some() {
+        if portals.insert(id, access).is_some() {
             return Err(invalid(
                 &key,
                 "is given twice, here and by the short form `webhook_url`",
             ));
         }
     }
-    if portals.is_empty() {
+    if portals.is_empty() && application.is_none() {
         let rule = "is missing, and there is no other portal: set BITRIX24_GATEWAY__WEBHOOK_URL to the URL of an \
                     incoming webhook, or name portals in a file given with --config";
         return Err(invalid("webhook_url", rule));
@@ -346,6 +353,7 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
     let burst = u32::try_from(within("rate.burst", raw.rate.burst, 1..=10_000)?);
     Ok(portal::Config {
         portals,
+        application,
         default,
         rate: portal::Rate {
             per_second: rate.unwrap_or(u32::MAX),
@@ -357,12 +365,30 @@ fn portals(raw: &Raw) -> Result<portal::Config, Error> {
             .operating_budget
             .within("rate.operating_budget", "0s", "10m")?,
         assume,
+        assume_of_others: RawAssume::default().or(raw.assume),
         hosts: portal_hosts(&raw.outbound)?,
         transport: transport(&raw.outbound)?,
     })
 }
 
 impl RawPortal {
+    /// What lets us in: one of three settings.
+    fn access(&self, key: &str) -> Result<Access, Error> {
+        let webhook = self.webhook(&format!("{key}."))?;
+        match (webhook, self.member_id.is_empty()) {
+            (Some(url), true) => Ok(Access::Webhook(url)),
+            (None, false) => Ok(Access::OAuth(self.member_id.clone())),
+            (None, true) => Err(invalid(
+                key,
+                "needs `webhook_url`, `webhook_url_file` or `member_id`",
+            )),
+            (Some(_), false) => Err(invalid(
+                &format!("{key}.member_id"),
+                "is given beside the URL of a webhook: one of them is enough",
+            )),
+        }
+    }
+
     /// The URL, wherever it is written; `prefix` is the path of the settings.
     fn webhook(&self, prefix: &str) -> Result<Option<WebhookUrl>, Error> {
         let inline = self.webhook_url.expose_secret();

@@ -248,7 +248,7 @@ impl Bots {
             State::Unknown => Answered::WindowUnknown,
             State::Open | State::Closed => Answered::Posted,
         };
-        done(portal, Method::CommandAnswer, &reply)?;
+        done(&portal, Method::CommandAnswer, &reply)?;
         Ok(outcome)
     }
 }

@@ -50,6 +50,10 @@ pub enum Credential {
     UserGone,
     /// An administrator keeps the application from this user.
     UserRestricted,
+    /// The refresh token is over, replaced or revoked.
+    Spent,
+    /// A refresh brought tokens of another account or user.
+    Foreign,
 }
 
 /// What went wrong, as far as a reaction depends on it.
@@ -67,6 +71,18 @@ pub enum Cause {
     /// The portal refuses our credential.
     #[error("the portal refuses our credential: {0}")]
     Credential(Credential),
+    /// The access token is over, and another one is on its way or here.
+    #[error("the access token is over and is being replaced")]
+    TokenOver,
+    /// Our application was not installed yet, or was removed: there are no tokens.
+    #[error("the application is not installed in this portal")]
+    NotInstalled,
+    /// The authorization server does not accept our application, or must not be told of it.
+    #[error("the authorization server does not accept the gateway's application")]
+    ApplicationRefused,
+    /// The authorization server gives no tokens just now.
+    #[error("the authorization server gives no tokens just now")]
+    AuthorizationServer,
     /// The credential was not granted this part of the interface.
     #[error("our credential lacks the scope")]
     Scope,
@@ -183,6 +199,8 @@ impl fmt::Display for Credential {
             Self::Rejected => "it is wrong or lacks rights",
             Self::UserGone => "its user cannot be authorized",
             Self::UserRestricted => "its user may not use the application",
+            Self::Spent => "its refresh token is no longer good",
+            Self::Foreign => "its refresh brought tokens of another account or user",
         })
     }
 }
@@ -230,6 +248,12 @@ impl Error {
     /// The same failure for another cause.
     pub(super) fn because(mut self, cause: Cause) -> Self {
         self.0.cause = cause;
+        self
+    }
+
+    /// The same failure, with the code that was told.
+    pub(super) fn coded(mut self, code: Option<String>) -> Self {
+        self.0.code = code.map(String::into_boxed_str);
         self
     }
 
@@ -306,9 +330,10 @@ impl Cause {
     /// A wait that fits when nobody knows better.
     fn usual_wait(&self) -> Option<Duration> {
         match self {
-            Self::Throttled | Self::AuthorizationDown | Self::Unreachable(_) => {
-                Some(Duration::from_secs(1))
-            }
+            Self::Throttled
+            | Self::AuthorizationDown
+            | Self::AuthorizationServer
+            | Self::Unreachable(_) => Some(Duration::from_secs(1)),
             Self::Blocked => Some(Duration::from_secs(10)),
             Self::OperatingLimit => Some(Duration::from_secs(300)),
             _ => None,
@@ -327,6 +352,8 @@ impl Fault for Error {
             Cause::Withdrawn => Kind::Unready,
             Cause::Overloaded
             | Cause::Credential(_)
+            | Cause::NotInstalled
+            | Cause::ApplicationRefused
             | Cause::Scope
             | Cause::Plan
             | Cause::Gone
@@ -340,6 +367,8 @@ impl Fault for Error {
             Cause::ConfirmDenied | Cause::AccessDenied => Kind::Denied,
             Cause::MethodMissing => Kind::Unsupported,
             Cause::AuthorizationDown
+            | Cause::AuthorizationServer
+            | Cause::TokenOver
             | Cause::Blocked
             | Cause::Moved { .. }
             | Cause::Redirected
@@ -374,7 +403,9 @@ impl Fault for Error {
             Cause::Scope => Reason::InsufficientScope,
             Cause::Plan => Reason::PortalPlanWithoutRest,
             Cause::Gone => Reason::PortalGone,
-            Cause::Uninstalled => Reason::ApplicationNotInstalled,
+            Cause::Uninstalled | Cause::NotInstalled => Reason::ApplicationNotInstalled,
+            Cause::ApplicationRefused => Reason::ApplicationRefused,
+            Cause::AuthorizationServer | Cause::TokenOver => Reason::AuthorizationServerUnavailable,
             Cause::PaymentRequired => Reason::PaymentRequired,
             Cause::ConfirmWaiting | Cause::ConfirmDenied => Reason::MethodConfirmationRequired,
             Cause::MethodMissing => Reason::MethodNotSupported,
@@ -412,6 +443,8 @@ impl Fault for Error {
             | Cause::MessageMissing
             | Cause::ChatMissing => Origin::Caller,
             Cause::QueueFull
+            | Cause::ApplicationRefused
+            | Cause::TokenOver
             | Cause::Misconfigured
             | Cause::NotInBatch
             | Cause::BotTokenUnusable => Origin::Gateway,

@@ -23,8 +23,9 @@ use super::{
     batch::{self, Load, Passenger},
     call::Call,
     error::Cause,
+    home::Home,
     sender::Sender,
-    state::PROBE,
+    state::{Gate, PROBE},
     wire::{Method, Reply, batch::MOST_CALLS},
 };
 
@@ -94,6 +95,34 @@ impl Queue {
             return self.0.sender.send_alone(&call, patience).await;
         }
         self.0.enter(call, patience)?.await
+    }
+
+    /// Waits until there are tokens to go out with, where the portal wants any. A portal that is not
+    /// called for another reason needs none.
+    ///
+    /// # Errors
+    ///
+    /// When there are none before patience ends, or there will be none. Nothing was sent.
+    pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
+        match self.0.sender.credential.keyring() {
+            Some(keyring) if !keyring.is_good() => {
+                if !keyring.is_failing() {
+                    self.gate().pass(method)?;
+                }
+                keyring.ready(method, patience).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the portal is called at all.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.sender.gate
+    }
+
+    /// Where the portal is.
+    pub(super) fn home(&self) -> &Home {
+        &self.0.sender.home
     }
 
     /// Calls waiting in each lane.

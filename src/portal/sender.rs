@@ -15,13 +15,14 @@ use tracing::debug;
 use super::{
     Error, Patience,
     assume::Assumptions,
-    auth::Credential,
+    auth::{Credential, Pass},
     batch::{self, Passenger},
     call::Call,
     error::{self, Cause},
     home::Home,
     limit::Limit,
     state::Gate,
+    tokens,
     transport::{Body, SecretUrl, Transport},
     wire::{Method, Reply, Time},
 };
@@ -33,7 +34,7 @@ pub(super) struct Sender {
     pub(super) portal: PortalId,
     pub(super) limit: Arc<Limit>,
     pub(super) assumptions: Assumptions,
-    credential: Credential,
+    pub(super) credential: Credential,
     pub(super) home: Home,
     transport: Transport,
     clock: Clock,
@@ -83,21 +84,36 @@ impl Sender {
         patience: &Patience,
     ) -> Result<Reply, Error> {
         let method = call.method;
-        let refused = |cause| Error::new(method, cause).at(&self.portal);
-        let body = self.credential.authorize(call).map_err(refused)?;
+        let pass = self.credential.pass();
+        let authorized = pass.and_then(|pass| Ok((pass.authorize(call)?, pass)));
+        let (body, pass) = authorized.map_err(|cause| {
+            self.limit.return_permit();
+            Error::new(method, cause).at(&self.portal)
+        })?;
         if !self.may_go(call, patience) {
             self.limit.return_permit();
             return Err(self.not_sent(call));
         }
         self.limit.began(method);
-        let outcome = self.request(method, body).await;
+        let outcome = self.request(method, body, &pass).await;
         let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
         self.ended(method, time);
-        outcome.map_err(|error| self.learn_from(error))
+        outcome.map_err(|error| self.learn_from(error, &pass))
     }
 
     /// Sends calls in one request, and answers each.
     pub(super) async fn send_together(&self, passengers: Vec<Passenger>) {
+        let pass = match self.credential.pass() {
+            Ok(pass) => pass,
+            Err(cause) => {
+                self.limit.return_permit();
+                for passenger in passengers {
+                    let error = Error::new(passenger.call.method, cause.clone());
+                    let _unheard = passenger.reply.send(Err(error.at(&self.portal)));
+                }
+                return;
+            }
+        };
         let mut aboard = Vec::with_capacity(passengers.len());
         let mut entries = Vec::with_capacity(passengers.len());
         for passenger in passengers {
@@ -130,8 +146,8 @@ impl Sender {
             params: batch::params(entries.into_iter()),
             ..Call::new(Method::Batch)
         };
-        let answer = match self.credential.authorize(&call) {
-            Ok(body) => self.request(Method::Batch, body).await,
+        let answer = match pass.authorize(&call) {
+            Ok(body) => self.request(Method::Batch, body, &pass).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
         // The outer request may be charged as well: it counts as one more call of its own.
@@ -141,7 +157,7 @@ impl Sender {
             self.learn_of_batch(&outcome);
             let time = outcome.as_ref().ok().and_then(|reply| reply.time.as_ref());
             self.ended(method, time);
-            let outcome = outcome.map_err(|error| self.learn_from(error));
+            let outcome = outcome.map_err(|error| self.learn_from(error, &pass));
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
         }
@@ -165,13 +181,16 @@ impl Sender {
         Error::new(call.method, cause).at(&self.portal)
     }
 
-    async fn request(&self, method: Method, body: Body) -> Result<Reply, Error> {
+    async fn request(&self, method: Method, body: Body, pass: &Pass) -> Result<Reply, Error> {
+        // Where there are tokens there is an address.
         let url = self.home.method(method.as_str());
+        let url = url.ok_or_else(|| Error::new(method, Cause::NotInstalled))?;
         let sent_at = self.clock.now();
         let outcome = self.transport.post(&url, body).await;
         let reply =
             error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
         self.home.served(&url);
+        self.credential.served(pass);
         self.learn_skew(&reply, sent_at, self.clock.now());
         self.gate.succeeded();
         debug!(portal.id = %self.portal, method = %method, "portal answered");
@@ -206,7 +225,11 @@ impl Sender {
     }
 
     /// What a failure says of the portal.
-    fn learn_from(&self, error: Error) -> Error {
+    fn learn_from(&self, error: Error, pass: &Pass) -> Error {
+        if tokens::is_of_token(error.cause()) && self.credential.refused(pass) {
+            debug!(portal.id = %self.portal, method = %error.called(), "access token is over");
+            return error.at(&self.portal).because(Cause::TokenOver);
+        }
         let now = Instant::now();
         let error = error.at(&self.portal);
         debug!(portal.id = %self.portal, method = %error.called(), reason = error.reason().as_str(), "portal call failed");
