@@ -70,6 +70,8 @@ pub(super) enum Phase {
 enum Verdict {
     Go,
     Want,
+    /// Want once, for this was the answer before.
+    AskAgain(Error),
     Wait,
     Stop(Error),
 }
@@ -133,12 +135,15 @@ impl Keyring {
     /// When they cannot be, or patience ended before; nothing was sent.
     pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
         let mut known = self.0.known.subscribe();
+        let mut asked = false;
         loop {
             let verdict = self.judge(&known.borrow_and_update(), method);
             match verdict {
                 Verdict::Go => return Ok(()),
                 Verdict::Stop(error) => return Err(error.of(method)),
-                Verdict::Want => {
+                Verdict::AskAgain(error) if asked => return Err(error.of(method)),
+                Verdict::Want | Verdict::AskAgain(_) => {
+                    asked = true;
                     self.want();
                     continue;
                 }
@@ -172,8 +177,9 @@ impl Keyring {
             Phase::Failing(error) if method == PROBE => Verdict::Stop(error.clone()),
             Phase::Wanted | Phase::Failing(_) => Verdict::Wait,
             Phase::Refused {
-                for_good: false, ..
-            } if method == PROBE => Verdict::Want,
+                error,
+                for_good: false,
+            } if method == PROBE => Verdict::AskAgain(error.clone()),
             Phase::Refused { error, .. } => Verdict::Stop(error.clone()),
         }
     }
@@ -195,27 +201,23 @@ impl Keyring {
         }
     }
 
-    /// A call with the tokens of this number was refused for its token. Says whether there are others,
-    /// or will be: the call may be repeated.
+    /// A call with the tokens of this number was refused for its token. Says whether there may be
+    /// others: the call is worth a repeat.
     pub(super) fn refused(&self, generation: u64) -> bool {
-        let mut others = false;
+        // Also where there will be none: whoever asks for them is told why.
+        let mut others = true;
         self.0.known.send_if_modified(|known| {
             let Some(held) = &known.held else {
                 return false;
             };
-            others = match known.phase {
-                Phase::Good if held.generation() == generation => {
-                    held.proven.load(Ordering::Relaxed)
-                }
-                Phase::Good | Phase::Wanted | Phase::Failing(_) => true,
-                Phase::Refused { .. } => false,
-            };
-            let over = others && matches!(known.phase, Phase::Good);
-            if over && held.generation() == generation {
-                known.phase = Phase::Wanted;
-                return true;
+            if !matches!(known.phase, Phase::Good) || held.generation() != generation {
+                return false;
             }
-            false
+            others = held.proven.load(Ordering::Relaxed);
+            if others {
+                known.phase = Phase::Wanted;
+            }
+            others
         });
         others
     }

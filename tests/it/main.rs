@@ -21,6 +21,7 @@ mod deadlines;
 mod ledger;
 mod messages;
 mod moving;
+mod oauth;
 mod portal_faults;
 mod portals;
 mod pressure;
