@@ -2,7 +2,7 @@
 
 mod coming;
 mod renewal;
-mod stage;
+pub(crate) mod stage;
 mod trouble;
 
 use bitrix24_gateway::proto::v1::{self as pb, PortalCredential, PortalState};

@@ -10,6 +10,7 @@ use bitrix24_gateway::{
 use bitrix24_sim::{ApplicationConfig, Limits, Portal, Sim, TokenPair};
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use serde_json::Value;
 use tonic::{Request, Status};
 
 use crate::{
@@ -18,33 +19,33 @@ use crate::{
 };
 
 /// The configured portal `acme`, beside nothing or beside a webhook.
-pub(super) struct Stage {
-    pub(super) scene: Scene,
-    pub(super) client_id: String,
+pub(crate) struct Stage {
+    pub(crate) scene: Scene,
+    pub(crate) client_id: String,
     secrets: Vec<String>,
 }
 
 /// The application in every portal of the simulation.
-pub(super) const CLIENT: &str = "app.573ad8a0346747.09223434";
-pub(super) const SECRET: &str = "hush-client-secret";
+pub(crate) const CLIENT: &str = "app.573ad8a0346747.09223434";
+pub(crate) const SECRET: &str = "hush-client-secret";
 
 impl Stage {
     /// Installed, with further settings.
-    pub(super) async fn set(settings: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn set(settings: &[(&'static str, &str)]) -> Self {
         let mut stage = Self::not_installed(settings).await;
         stage.install(1).await.unwrap();
         stage
     }
 
     /// The same beside the portal `default`, which is a webhook of the same account.
-    pub(super) async fn beside_a_webhook(settings: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn beside_a_webhook(settings: &[(&'static str, &str)]) -> Self {
         let mut stage = Self::with(settings, true).await;
         stage.install(1).await.unwrap();
         stage
     }
 
     /// Known to the portal, but nothing more.
-    pub(super) async fn not_installed(settings: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn not_installed(settings: &[(&'static str, &str)]) -> Self {
         Self::with(settings, false).await
     }
 
@@ -73,12 +74,12 @@ impl Stage {
     }
 
     /// Somebody installs the application, and the gateway is told.
-    pub(super) async fn install(&mut self, user_id: i64) -> Result<Handle, InstallError> {
+    pub(crate) async fn install(&mut self, user_id: i64) -> Result<Handle, InstallError> {
         let tokens = self.scene.portal.install(&self.client_id, user_id).unwrap();
         self.hand_in(&tokens, Owner::Same).await
     }
 
-    pub(super) async fn hand_in(
+    pub(crate) async fn hand_in(
         &mut self,
         tokens: &TokenPair,
         owner: Owner,
@@ -89,23 +90,30 @@ impl Stage {
         self.scene.portals().install(pair, owner).await
     }
 
-    /// Everything that nobody may see, as far as we know it.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        self.secrets.clone()
+    /// Everything that nobody may see: our secret, and all tokens that were ever issued.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.secrets.clone();
+        for request in self.scene.sim.oauth().journal().calls("oauth/token") {
+            for name in ["access_token", "refresh_token"] {
+                let token = request.answer.get(name).and_then(Value::as_str);
+                secrets.extend(token.map(str::to_owned));
+            }
+        }
+        secrets
     }
 
     /// Requests for tokens that reached the authorization server.
-    pub(super) fn refreshes(&self) -> usize {
+    pub(crate) fn refreshes(&self) -> usize {
         self.scene.sim.oauth().journal().calls("oauth/token").len()
     }
 
     /// The portal ends all access tokens, which the gateway does not know.
-    pub(super) fn expire(&self) {
+    pub(crate) fn expire(&self) {
         self.scene.portal.expire_tokens_of(&self.client_id);
     }
 
     /// Rooms in which the bot `helper` is.
-    pub(super) fn rooms(&self, count: usize) -> Vec<String> {
+    pub(crate) fn rooms(&self, count: usize) -> Vec<String> {
         let bot = self.scene.portal.bot_by_code("helper").unwrap().id;
         let rooms = (0..count).map(|room| {
             let title = format!("Room {room}");
@@ -115,11 +123,11 @@ impl Stage {
     }
 
     /// Posts the same in each room at once, with a minute for each.
-    pub(super) async fn say_in(&self, rooms: &[String], text: &str) {
+    pub(crate) async fn say_in(&self, rooms: &[String], text: &str) {
         self.say_as("acme", "helper", rooms, text).await;
     }
 
-    pub(super) async fn say_as(&self, portal: &str, bot: &str, rooms: &[String], text: &str) {
+    pub(crate) async fn say_as(&self, portal: &str, bot: &str, rooms: &[String], text: &str) {
         let calls = rooms.iter().map(|room| {
             let mut request = message(room.clone(), text);
             request.get_mut().portal = portal.to_owned();
@@ -132,7 +140,7 @@ impl Stage {
         }
     }
 
-    pub(super) async fn shown(&self, portal: &str) -> pb::Portal {
+    pub(crate) async fn shown(&self, portal: &str) -> pb::Portal {
         let mut portals = PortalServiceClient::new(self.scene.channel());
         let request = pb::GetPortalRequest {
             portal: portal.to_owned(),
@@ -143,7 +151,7 @@ impl Stage {
 }
 
 /// Settings for the application, and for portals at names that lead to this machine.
-pub(super) fn common(sim: &Sim) -> Vec<(&'static str, String)> {
+pub(crate) fn common(sim: &Sim) -> Vec<(&'static str, String)> {
     let server = sim.oauth().address().replace("https://", "");
     let hosts = "a.portal.test=127.0.0.1, b.portal.test=127.0.0.1, d.example.com=127.0.0.1";
     [
@@ -160,7 +168,7 @@ pub(super) fn common(sim: &Sim) -> Vec<(&'static str, String)> {
 }
 
 /// Makes the application known to a portal.
-pub(super) fn known_in(portal: &Portal) -> String {
+pub(crate) fn known_in(portal: &Portal) -> String {
     portal.add_application(ApplicationConfig {
         client_id: Some(CLIENT.to_owned()),
         client_secret: Some(SECRET.to_owned()),
@@ -169,7 +177,7 @@ pub(super) fn known_in(portal: &Portal) -> String {
 }
 
 /// What an installation brings.
-pub(super) fn pair(sim: &Sim, portal: &Portal, tokens: &TokenPair) -> Pair {
+pub(crate) fn pair(sim: &Sim, portal: &Portal, tokens: &TokenPair) -> Pair {
     let time = |since_1970: Duration| Timestamp::from_duration(since_1970.try_into().unwrap());
     Pair {
         member_id: portal.member_id(),
@@ -186,7 +194,7 @@ pub(super) fn pair(sim: &Sim, portal: &Portal, tokens: &TokenPair) -> Pair {
     }
 }
 
-pub(super) fn message(dialog_id: String, text: &str) -> Request<pb::SendMessageRequest> {
+pub(crate) fn message(dialog_id: String, text: &str) -> Request<pb::SendMessageRequest> {
     let mut request = Request::new(pb::SendMessageRequest {
         bot_code: "helper".to_owned(),
         dialog_id,
@@ -198,11 +206,11 @@ pub(super) fn message(dialog_id: String, text: &str) -> Request<pb::SendMessageR
 }
 
 /// The bot says something in the chat, within a minute.
-pub(super) async fn say(scene: &Scene, text: &str) -> Result<(), Status> {
+pub(crate) async fn say(scene: &Scene, text: &str) -> Result<(), Status> {
     say_within(scene, text, Duration::from_secs(60)).await
 }
 
-pub(super) async fn say_within(scene: &Scene, text: &str, time: Duration) -> Result<(), Status> {
+pub(crate) async fn say_within(scene: &Scene, text: &str, time: Duration) -> Result<(), Status> {
     let mut request = message(scene.chat.dialog_id(), text);
     request.set_timeout(time);
     scene.messages().send_message(request).await.map(drop)
