@@ -23,7 +23,7 @@ use super::{
     probe,
     queue::Queue,
     state::PROBE,
-    tokens::{Held, Keyring, Known, Phase},
+    tokens::{self, Held, Keyring, Known, Phase},
     wire::oauth::{Denial, Tokens},
 };
 use crate::{
@@ -65,8 +65,6 @@ pub(super) struct Refresher {
 enum Outcome {
     /// Other tokens; `ours` when we asked for them.
     New { kept: Box<KeptPair>, ours: bool },
-    /// The application was removed meanwhile.
-    Lost,
     /// None, and asking again is of no use: at all, or before somebody acted.
     Refused { error: Error, for_good: bool },
     /// None this time.
@@ -119,10 +117,6 @@ impl Refresher {
             };
             match outcome {
                 Outcome::New { kept, ours } => return self.use_them(queue, *kept, !ours),
-                Outcome::Lost => {
-                    let error = self.keyring.lose();
-                    return self.close(queue, &error);
-                }
                 Outcome::Refused { error, for_good } => {
                     let generation = held.kept().generation;
                     if self.keyring.refuse(generation, error.clone(), for_good) {
@@ -131,8 +125,8 @@ impl Refresher {
                     return;
                 }
                 Outcome::Failed(error) => {
-                    self.keyring.fail(error.clone());
-                    if !queue.gate().is_closed() {
+                    let wanted = self.keyring.fail(error.clone());
+                    if wanted && !queue.gate().is_closed() {
                         self.close(queue, &error);
                     }
                     // Our own change is none that matters here.
@@ -233,7 +227,10 @@ impl Refresher {
                 kept: Box::new(kept),
                 ours: false,
             }),
-            None => Some(Outcome::Lost),
+            None => Some(Outcome::Refused {
+                error: tokens::not_installed(&self.portal),
+                for_good: true,
+            }),
         })
     }
 

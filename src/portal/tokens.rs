@@ -238,13 +238,15 @@ impl Keyring {
         });
     }
 
-    /// Nobody gave any; it will be tried again.
-    pub(super) fn fail(&self, error: Error) {
-        self.0.known.send_modify(|known| {
-            if matches!(known.phase, Phase::Wanted | Phase::Failing(_)) {
+    /// Nobody gave any; it will be tried again. Says whether others are still wanted.
+    pub(super) fn fail(&self, error: Error) -> bool {
+        self.0.known.send_if_modified(|known| {
+            let wanted = matches!(known.phase, Phase::Wanted | Phase::Failing(_));
+            if wanted {
                 known.phase = Phase::Failing(error);
             }
-        });
+            wanted
+        })
     }
 
     /// Those of this number are over, and there will be no others. Says whether they are still in use.
