@@ -78,8 +78,11 @@ impl App {
             created_key_file,
             unclean,
         } = Store::open_when_free(config.store, clock).await?;
-        let addresses = store.addresses().await?;
-        let portals = Portals::new(config.portals, clock, &store, addresses)?;
+        let kept = portal::Kept {
+            addresses: store.addresses().await?,
+            pairs: store.pairs().await?,
+        };
+        let portals = Portals::new(config.portals, clock, &store, kept, &life)?;
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(
@@ -124,6 +127,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The portals: which there are, and where new ones are installed.
+    #[must_use]
+    pub fn portals(&self) -> &Portals {
+        &self.portals
     }
 
     /// The key file made for a new store, of which the operator must keep a copy.

@@ -112,7 +112,7 @@ impl Bots {
             .note(seen);
     }
 
-    fn portal(&self, id: &PortalId) -> Result<&Portal, Error> {
+    fn portal(&self, id: &PortalId) -> Result<Portal, Error> {
         self.0
             .portals
             .get(id)

@@ -5,6 +5,8 @@
 //! compiled in.
 
 mod layers;
+mod oauth;
+mod portals;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -23,11 +25,11 @@ use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::{
-    events, grpc,
-    ids::PortalId,
-    portal::{self, WebhookUrl},
-    store, telemetry,
+use crate::{events, grpc, portal, store, telemetry};
+
+use self::{
+    oauth::RawOAuth,
+    portals::{RawAssume, RawPortal, portals},
 };
 
 pub use layers::{Flags, Sources};
@@ -127,6 +129,7 @@ struct Raw {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
     default_portal: String,
+    oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,
     assume: RawAssume,
     grpc: RawGrpc,
@@ -137,36 +140,6 @@ struct Raw {
     polling: RawPolling,
     events: RawEvents,
     log: RawLog,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawPortal {
-    webhook_url: SecretString,
-    webhook_url_file: PathBuf,
-    assume: RawAssume,
-}
-
-/// What to rely on; what is not given here is taken from the level above.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawAssume {
-    batched_calls: Option<portal::Switch>,
-    batched_polls: Option<portal::Switch>,
-    answer_window: Option<portal::Switch>,
-    message_keys: Option<portal::Switch>,
-}
-
-impl RawAssume {
-    fn or(self, general: Self) -> portal::Assume {
-        let given = |own: Option<_>, general: Option<_>| own.or(general).unwrap_or_default();
-        portal::Assume {
-            batched_calls: given(self.batched_calls, general.batched_calls),
-            batched_polls: given(self.batched_polls, general.batched_polls),
-            answer_window: given(self.answer_window, general.answer_window),
-            message_keys: given(self.message_keys, general.message_keys),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -293,111 +266,6 @@ impl RawStore {
         store::Config {
             dir: self.dir,
             keys,
-        }
-    }
-}
-
-/// All configured portals, the short form among them.
-fn portals(raw: &Raw, sources: &Sources) -> Result<portal::Config, Error> {
-    let mut portals = BTreeMap::new();
-    let short = RawPortal {
-        webhook_url: raw.webhook_url.clone(),
-        webhook_url_file: raw.webhook_url_file.clone(),
-        assume: RawAssume::default(),
-    };
-    let mut assume = BTreeMap::new();
-    if let Some(url) = short.webhook("")? {
-        portals.insert(PortalId::default_portal(), url);
-        assume.insert(PortalId::default_portal(), short.assume.or(raw.assume));
-    }
-    for (name, portal) in &raw.portals {
-        let key = format!("portals.{name}");
-        let id: PortalId = name
-            .parse()
-            .map_err(|rule| invalid(&key, format!("is named wrongly: {rule}")))?;
-        let url = portal
-            .webhook(&format!("{key}."))?
-            .ok_or_else(|| invalid(&key, "needs `webhook_url` or `webhook_url_file`"))?;
-        assume.insert(id.clone(), portal.assume.or(raw.assume));
-        if portals.insert(id, url).is_some() {
-            return Err(invalid(
-                &key,
-                "is given twice, here and by the short form `webhook_url`",
-            ));
-        }
-    }
-    if portals.is_empty() {
-        let rule = "is missing, and there is no other portal: set BITRIX24_GATEWAY__WEBHOOK_URL to the URL of an \
-                    incoming webhook, or name portals in a file given with --config";
-        return Err(invalid("webhook_url", rule));
-    }
-    let default = match raw.default_portal.as_str() {
-        "" => Some(PortalId::default_portal()).filter(|id| portals.contains_key(id)),
-        name => {
-            let id = name.parse().ok().filter(|id| portals.contains_key(id));
-            Some(id.ok_or_else(|| {
-                invalid(
-                    "default_portal",
-                    format!("names \"{name}\", which is not configured"),
-                )
-            })?)
-        }
-    };
-    let rate = u32::try_from(within(
-        "rate.requests_per_second",
-        raw.rate.requests_per_second,
-        0..=1000,
-    )?);
-    let burst = u32::try_from(within("rate.burst", raw.rate.burst, 1..=10_000)?);
-    Ok(portal::Config {
-        portals,
-        default,
-        rate: portal::Rate {
-            per_second: rate.unwrap_or(u32::MAX),
-            burst: burst.unwrap_or(u32::MAX),
-        },
-        attempts: within("calls.attempts", raw.calls.attempts, 1..=10)?,
-        operating_budget: raw
-            .rate
-            .operating_budget
-            .within("rate.operating_budget", "0s", "10m")?,
-        assume,
-        hosts: portal_hosts(&raw.outbound)?,
-        transport: transport(&raw.outbound, sources)?,
-    })
-}
-
-impl RawPortal {
-    /// The URL, wherever it is written; `prefix` is the path of the settings.
-    fn webhook(&self, prefix: &str) -> Result<Option<WebhookUrl>, Error> {
-        let inline = self.webhook_url.expose_secret();
-        let (key, text) = match (
-            inline.is_empty(),
-            self.webhook_url_file.as_os_str().is_empty(),
-        ) {
-            (true, true) => return Ok(None),
-            (false, false) => {
-                let key = format!("{prefix}webhook_url_file");
-                return Err(invalid(
-                    &key,
-                    format!("is given beside `{prefix}webhook_url`: one of them is enough"),
-                ));
-            }
-            (false, true) => (format!("{prefix}webhook_url"), self.webhook_url.clone()),
-            (true, false) => {
-                let key = format!("{prefix}webhook_url_file");
-                let text = read(&key, &self.webhook_url_file)?;
-                let line = text.lines().next().unwrap_or_default().trim().to_owned();
-                (key, line.into())
-            }
-        };
-        match WebhookUrl::parse(&text) {
-            Ok(url) => Ok(Some(url)),
-            // The text itself is a secret and stays out of the message.
-            Err(rule) => Err(invalid(
-                &key,
-                format!("is not the URL of an incoming webhook: {rule}"),
-            )),
         }
     }
 }

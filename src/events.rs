@@ -13,6 +13,7 @@ pub mod feed;
 mod intake;
 mod poller;
 mod retention;
+mod rotation;
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,6 @@ use std::{
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use self::{intake::Intake, poller::Poller};
 use crate::{
     bots::Bots,
     clock::Clock,
@@ -91,16 +91,7 @@ impl Events {
 
     /// Begins to fetch and to expire, until the process stops.
     pub fn start(&self, life: &Lifecycle) {
-        for portal in self.0.portals.iter() {
-            let intake = Intake::new(self.clone(), portal.id().clone());
-            let poller = Poller::new(
-                portal.clone(),
-                self.0.bots.clone(),
-                intake,
-                self.0.config.clone(),
-            );
-            life.spawn(poller.run(life.stop().clone()));
-        }
+        life.spawn(rotation::run(self.clone(), life.clone()));
         life.spawn(retention::run(self.clone(), life.stop().clone()));
     }
 
@@ -123,8 +114,9 @@ impl Events {
     pub fn health(&self, portal: Option<&PortalId>) -> Vec<(PortalId, State, Progress)> {
         let polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = |id: &PortalId| portal.is_none_or(|portal| portal == id);
-        let portals = self.0.portals.iter().filter(|portal| asked(portal.id()));
+        let portals = self.0.portals.list().into_iter();
         portals
+            .filter(|portal| asked(portal.id()))
             .map(|portal| {
                 let progress = polls.get(portal.id()).copied().unwrap_or_default();
                 (portal.id().clone(), portal.state(), progress)

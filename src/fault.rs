@@ -220,6 +220,8 @@ reasons! {
     UnreadableAnswer = "UNREADABLE_ANSWER",
     UnreadableRequest = "UNREADABLE_REQUEST",
     UnknownRpc = "UNKNOWN_RPC",
+    ApplicationRefused = "APPLICATION_REFUSED",
+    AuthorizationServerUnavailable = "AUTHORIZATION_SERVER_UNAVAILABLE",
 }
 
 /// Shows an error with its causes, for logs.

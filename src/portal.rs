@@ -3,7 +3,7 @@
 //! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept,
 //! `retry` repeats what surely did not run, [`state`] decides whether the portal is called at all,
 //! `queue` who leaves next and what leaves together (`batch`), `limit` says when, `home` where to,
-//! `auth` adds the credential, [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
+//! `auth` adds the credential (`tokens`, which `refresh` renews), [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
 //! the portal's language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
@@ -27,76 +27,46 @@ pub mod state;
 mod auth;
 mod clock;
 mod home;
+mod refresh;
 mod sender;
+mod tokens;
+
+mod oauth;
 pub mod transport;
 
 pub mod error;
 
 pub mod wire;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod all;
+mod install;
+
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     admission::Admission,
-    assume::Assumptions,
-    auth::Credential,
-    home::Home,
-    limit::{Account, Limit, Memory},
     queue::{Queue, TOGETHER},
+    refresh::Refresher,
     sender::Sender,
-    transport::Transport,
     wire::{Method, Reply, batch::MOST_CALLS},
 };
-use crate::{
-    clock::Clock,
-    ids::PortalId,
-    store::{self, Address, Store},
-};
+use crate::{clock::Clock, ids::PortalId};
 
+pub use all::{Access, Config, Kept, Portals};
 pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
 pub use home::Hosts;
+pub use install::{InstallError, Owner};
 pub use limit::{Budget, Rate};
+pub use oauth::{Application, ServerName, Servers};
 pub use queue::Waiting;
 pub use state::{Health, State};
-
-/// Which portals there are and how to call them.
-#[derive(Debug)]
-pub struct Config {
-    /// Every portal with its credential.
-    pub portals: BTreeMap<PortalId, WebhookUrl>,
-    /// The portal that an empty name means.
-    pub default: Option<PortalId>,
-    /// What each portal allows.
-    pub rate: Rate,
-    /// Time that each method may spend in the portal within ten minutes; zero for no limit.
-    pub operating_budget: Duration,
-    /// Times a call is made at most where a repeat is safe; 1 for no repeats.
-    pub attempts: usize,
-    /// What to rely on, where that is not left to each portal.
-    pub assume: BTreeMap<PortalId, Assume>,
-    /// Hosts that they may move to.
-    pub hosts: Hosts,
-    /// How to reach them.
-    pub transport: transport::Config,
-}
-
-/// All portals. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Portals(Arc<All>);
-
-#[derive(Debug)]
-struct All {
-    portals: BTreeMap<PortalId, Portal>,
-    memory: Memory,
-    default: Option<PortalId>,
-}
 
 /// One portal. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -111,120 +81,42 @@ struct Inner {
     admission: Admission,
     retries: retry::Budget,
     _prober: AbortOnDropHandle<()>,
+    oauth: Option<OAuth>,
 }
 
-/// Ends what keeps the limits.
-impl Drop for All {
-    fn drop(&mut self) {
-        self.memory.worth_keeping.notify_one();
-    }
+/// What a portal has that lets us in by OAuth.
+#[derive(Debug)]
+struct OAuth {
+    member_id: String,
+    refresher: Refresher,
+    _running: AbortOnDropHandle<()>,
 }
 
-impl Portals {
-    /// Handles for all configured portals, at the addresses that they are known to have moved to.
-    /// Must be called on a runtime.
-    ///
-    /// # Errors
-    ///
-    /// When TLS or the HTTP client cannot be set up.
-    pub fn new(
-        mut config: Config,
-        clock: Clock,
-        store: &Store,
-        addresses: Vec<(PortalId, Address)>,
-    ) -> Result<Self, transport::Error> {
-        let hosts = config.portals.values().map(|url| url.host().to_owned());
-        config.transport.names.own.extend(hosts);
-        let transport = Transport::new(&config.transport)?;
-        let hosts = Arc::new(config.hosts);
-        let mut addresses: BTreeMap<_, _> = addresses.into_iter().collect();
-        let mut memory = Memory {
-            accounts: BTreeMap::new(),
-            limits: Vec::new(),
-            worth_keeping: Arc::new(Notify::new()),
-            clock,
-        };
-        let portal = |(id, url): (PortalId, WebhookUrl)| {
-            let account = memory.accounts.entry(url.place());
-            let account = account.or_insert_with(|| Arc::new(Account::new(config.rate)));
-            let limit = Arc::new(Limit::new(
-                Arc::clone(account),
-                config.operating_budget,
-                Arc::clone(&memory.worth_keeping),
-            ));
-            memory.limits.push((id.clone(), Arc::clone(&limit)));
-            let known = addresses.remove(&id);
-            let url = url.into_address();
-            let home = Home::new(id.clone(), url, Arc::clone(&hosts), store.clone(), known);
-            let credential = Credential::Webhook;
-            let assume = config.assume.get(&id).copied().unwrap_or_default();
-            let transport = transport.clone();
-            let assumptions = Assumptions::new(assume);
-            let name = id.clone();
-            let sender = Sender::new(name, credential, assumptions, home, limit, transport, clock);
-            let sender = Arc::new(sender);
-            let queue = Queue::start(Arc::clone(&sender));
-            let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
-            let portal = Portal(Arc::new(Inner {
-                id: id.clone(),
-                clock,
-                queue,
-                sender,
-                _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
-                admission: Admission::default(),
-                retries: retry::Budget::new(config.attempts),
-            }));
-            (id, portal)
-        };
-        let portals = config.portals.into_iter().map(portal).collect();
-        Ok(Self(Arc::new(All {
-            portals,
-            memory,
-            default: config.default,
-        })))
-    }
+/// By what a portal lets us in, as far as that is no secret.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// By an incoming webhook.
+    Webhook,
+    /// By the tokens of an installed application.
+    OAuth {
+        /// Identity of the account for ever.
+        member_id: String,
+        /// The tokens; `None` while the application is not installed.
+        tokens: Option<Tokens>,
+    },
+}
 
-    /// Goes on where the limits were before a restart, and keeps them from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn remember(&self, store: &Store) -> Result<(), store::Error> {
-        self.0.memory.resume(&store.pacing().await?);
-        self.0.memory.keep_ahead(store).await;
-        let worth_keeping = Arc::clone(&self.0.memory.worth_keeping);
-        let (all, store) = (Arc::downgrade(&self.0), store.clone());
-        tokio::spawn(async move {
-            loop {
-                worth_keeping.notified().await;
-                let Some(all) = all.upgrade() else { break };
-                all.memory.keep_ahead(&store).await;
-            }
-        });
-        Ok(())
-    }
-
-    /// Keeps where the limits are, for the next start. Nothing may be sent afterwards.
-    pub async fn rest(&self, store: &Store) {
-        self.0.memory.keep(store).await;
-    }
-
-    /// A portal by name.
-    #[must_use]
-    pub fn get(&self, id: &PortalId) -> Option<&Portal> {
-        self.0.portals.get(id)
-    }
-
-    /// The portal that an empty name means.
-    #[must_use]
-    pub fn default_portal(&self) -> Option<&Portal> {
-        self.0.default.as_ref().and_then(|id| self.get(id))
-    }
-
-    /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Portal> {
-        self.0.portals.values()
-    }
+/// Tokens, as far as they are no secret.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// User for whom they act, if that was told.
+    pub user_id: Option<i64>,
+    /// What they may use.
+    pub scope: Vec<String>,
+    /// When the access token ends.
+    pub access_ends: Timestamp,
+    /// When we got them.
+    pub obtained_at: Timestamp,
 }
 
 impl Portal {
@@ -271,7 +163,38 @@ impl Portal {
         self.0.sender.limit.budget(Instant::now(), self.0.clock)
     }
 
-    /// Scheme, host and port: where it is, and where it is by the configuration.
+    /// By what it lets us in.
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        let Some(oauth) = &self.0.oauth else {
+            return Credential::Webhook;
+        };
+        let tokens = oauth.refresher.keyring.pair().map(|pair| Tokens {
+            user_id: pair.user_id,
+            scope: pair.scope,
+            access_ends: pair.access_ends,
+            obtained_at: pair.obtained_at,
+        });
+        Credential::OAuth {
+            member_id: oauth.member_id.clone(),
+            tokens,
+        }
+    }
+
+    /// Whether its bots are known by tokens of their own; else they belong to our application.
+    #[must_use]
+    pub fn wants_bot_tokens(&self) -> bool {
+        self.0.oauth.is_none()
+    }
+
+    /// Whether both are handles of the same portal, not only portals of one name.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Scheme, host and port: where it is, and where it is by the configuration or by its tokens. Empty
+    /// while that is not known.
     #[must_use]
     pub fn addresses(&self) -> (String, String) {
         self.0.sender.home.origins()
@@ -362,4 +285,10 @@ impl Portal {
     pub fn answer_limit(&self) -> usize {
         self.0.sender.answer_limit()
     }
+}
+
+/// Some part of a span.
+fn by_chance(span: Duration) -> Duration {
+    let parts = getrandom::u32().unwrap_or(u32::MAX / 2);
+    span.mul_f64(f64::from(parts) / f64::from(u32::MAX))
 }

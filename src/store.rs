@@ -1,4 +1,4 @@
-//! What outlives a restart: our bots and their tokens, the event log, how far each poll came, what
+//! What outlives a restart: the tokens of portals, our bots and theirs, the event log, how far each poll came, what
 //! became of calls that must not run twice, how far the limits of portals were used up.
 //!
 //! One SQLite file in a folder of its own, written by one task and read by several. Writes that wait
@@ -15,6 +15,7 @@ pub mod keys;
 pub mod ledger;
 pub mod log;
 mod pacing;
+pub mod pairs;
 mod row;
 pub mod seal;
 mod sqlite;
@@ -40,6 +41,7 @@ pub use self::{
         Append, Appended, Body, CommandRef, Entry, Event, Expired, Filter, Gap, Item, Limit, LogId,
         Page, RecentCommand, Stored, Unreadable,
     },
+    pairs::{KeptPair, Pair},
 };
 
 /// Where the store lives and what opens it.

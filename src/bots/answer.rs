@@ -212,7 +212,7 @@ impl Bots {
     ) -> Result<Answered, Error> {
         let portal = self.portal(&bot.name.0)?;
         let seen = Arc::new(Mutex::new(State::Unknown));
-        let open = self.window_is_open(bot, portal, &post, &seen);
+        let open = self.window_is_open(bot, &portal, &post, &seen);
         let Post {
             command_id,
             message_id,
@@ -246,7 +246,7 @@ impl Bots {
             match portal.call(answer, patience).await {
                 Err(error) if matches!(error.cause(), Cause::Withdrawn) => {}
                 answered => {
-                    done(portal, Method::CommandAnswer, &answered?)?;
+                    done(&portal, Method::CommandAnswer, &answered?)?;
                     return Ok(match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
                         State::Unknown => Answered::WindowUnknown,
                         State::Open | State::Closed => Answered::Posted,

@@ -39,7 +39,7 @@ impl Bots {
         if_exists: IfExists,
         patience: &Patience,
     ) -> Result<(Command, Outcome, Vec<&'static str>), Error> {
-        let portal = self.portal(&name.0)?.clone();
+        let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         let bot = self.identity(&name.0, &name.1)?;
         let listed = self.commands_of(&portal, &bot, patience).await?;
@@ -97,7 +97,7 @@ impl Bots {
         change: CommandChange,
         patience: &Patience,
     ) -> Result<Command, Error> {
-        let portal = self.portal(&name.0)?.clone();
+        let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         let bot = self.identity(&name.0, &name.1)?;
         let id = self.resolve(&portal, &bot, target, patience).await?;
@@ -117,7 +117,7 @@ impl Bots {
     ) -> Result<Vec<Command>, Error> {
         let portal = self.portal(&name.0)?;
         let bot = self.identity(&name.0, &name.1)?;
-        let mut commands = self.commands_of(portal, &bot, patience).await?;
+        let mut commands = self.commands_of(&portal, &bot, patience).await?;
         commands.sort_by_key(|command| command.id);
         Ok(commands)
     }
@@ -133,7 +133,7 @@ impl Bots {
         target: CommandTarget,
         patience: &Patience,
     ) -> Result<(), Error> {
-        let portal = self.portal(&name.0)?.clone();
+        let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         let bot = self.identity(&name.0, &name.1)?;
         let id = match self.resolve(&portal, &bot, target, patience).await {

@@ -40,7 +40,7 @@ impl Bots {
             call = call.with("COMMAND_PARAMS", wish.params);
         }
         let reply = portal.call(call, patience).await?;
-        done(portal, Method::MessageCommand, &reply)
+        done(&portal, Method::MessageCommand, &reply)
     }
 }
 

@@ -80,7 +80,8 @@ impl Bots {
             Look::Absent => return Ok((record, Found::Nothing)),
             Look::Unclear => return Ok((record, Found::Unclear)),
             Look::Ours(told) => return Ok((record, Found::Bot(told))),
-            Look::Foreign if wish.adopt.is_some() => {
+            // Another token opens it no more than this one.
+            Look::Foreign if wish.adopt.is_some() || !portal.wants_bot_tokens() => {
                 return Err(Error::CodeTaken(wish.code.clone()));
             }
             Look::Foreign => {}

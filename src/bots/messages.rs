@@ -169,7 +169,7 @@ impl Bots {
             .with("messageId", name.id)
             .with("fields", fields);
         let reply = portal.call(call, patience).await?;
-        done(portal, Method::MessageUpdate, &reply)
+        done(&portal, Method::MessageUpdate, &reply)
     }
 
     /// Deletes a message, `complete` without a trace.
@@ -190,7 +190,7 @@ impl Bots {
             call = call.with("complete", true);
         }
         let reply = portal.call(call, patience).await?;
-        done(portal, Method::MessageDelete, &reply)
+        done(&portal, Method::MessageDelete, &reply)
     }
 
     /// Shows that a bot is busy.
@@ -211,7 +211,7 @@ impl Bots {
             call = call.with("duration", seconds);
         }
         let reply = portal.call(call, patience).await?;
-        done(portal, Method::InputActionNotify, &reply)
+        done(&portal, Method::InputActionNotify, &reply)
     }
 }
 

@@ -32,7 +32,7 @@ impl Bots {
         wish: Registration,
         patience: &Patience,
     ) -> Result<Registered, Error> {
-        let portal = self.portal(&wish.portal)?.clone();
+        let portal = self.portal(&wish.portal)?;
         let name = (wish.portal.clone(), wish.code.clone());
         let _turn = self.0.changes.of(name.clone()).await;
         let known = self.known().get(&name).cloned();
@@ -193,7 +193,7 @@ impl Bots {
     ///
     /// [`Error::UnknownBot`], or whatever the portal or the store says.
     pub async fn unregister(&self, name: Name, patience: &Patience) -> Result<(), Error> {
-        let portal = self.portal(&name.0)?.clone();
+        let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         match self.identity(&name.0, &name.1) {
             Ok(bot) => match portal.call(bot.call(Method::BotUnregister), patience).await {
@@ -223,7 +223,7 @@ impl Bots {
         let bot = self.identity(portal, code)?;
         let portal = self.portal(portal)?;
         let reply = portal.call(bot.call(Method::BotGet), patience).await?;
-        let told = told(portal, Method::BotGet, &reply)?;
+        let told = told(&portal, Method::BotGet, &reply)?;
         if !told.bot.is_owner_form() {
             // Strangers are shown a brief form, so our token is not the bot's any more (C17.3).
             let foreign = portal::Error::new(Method::BotGet, Cause::BotToken);

@@ -38,7 +38,7 @@ impl Bots {
         settings: Settings,
         patience: &Patience,
     ) -> Result<Updated, Error> {
-        let portal = self.portal(&name.0)?.clone();
+        let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         let mut record = self.find(&name.0, &name.1)?;
         let mut memory = Memory::of_known(Some(&record.properties), None);

@@ -8,7 +8,7 @@ use crate::proto::v1::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 3] = ["idempotency-keys", "messages", "portals"];
+const FEATURES: [&str; 4] = ["idempotency-keys", "messages", "oauth", "portals"];
 
 pub(super) struct Service(pub(super) Parts);
 

@@ -14,10 +14,10 @@ impl PortalService for Service {
         request: Request<pb::ListPortalsRequest>,
     ) -> Result<Response<pb::ListPortalsResponse>, Status> {
         let page = portal::list(&request.into_inner())?;
-        let portals = self.0.portals.iter().collect();
+        let portals = self.0.portals.list();
         let (portals, next_page_token) = page.cut(portals, |portal| portal.id().to_string());
         Ok(Response::new(pb::ListPortalsResponse {
-            portals: portals.into_iter().map(portal::portal).collect(),
+            portals: portals.iter().map(portal::portal).collect(),
             next_page_token,
         }))
     }
@@ -28,7 +28,7 @@ impl PortalService for Service {
     ) -> Result<Response<pb::GetPortalResponse>, Status> {
         let found = portal::one(&self.0.portals, &request.into_inner())?;
         Ok(Response::new(pb::GetPortalResponse {
-            portal: Some(portal::portal(found)),
+            portal: Some(portal::portal(&found)),
         }))
     }
 }

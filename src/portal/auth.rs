@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Call, Cause,
     batch::Load,
+    tokens::Keyring,
     transport::{Body, SecretUrl},
     wire::{
         Method,
@@ -28,6 +29,17 @@ pub struct WebhookUrl(SecretUrl);
 pub(super) enum Credential {
     /// An incoming webhook: the code is part of the address, bots identify by their token.
     Webhook,
+    /// Tokens of an installed application, which owns its bots: Bitrix24 ignores theirs (C1).
+    OAuth(Keyring),
+}
+
+/// What a request goes out with.
+#[derive(Debug)]
+pub(super) enum Pass {
+    /// Its address and the tokens of its bots.
+    Webhook,
+    /// The access token of the pair with this number.
+    OAuth(SecretString, u64),
 }
 
 impl WebhookUrl {
@@ -71,8 +83,7 @@ impl WebhookUrl {
 impl WebhookUrl {
     /// Host and port: what shares one address shares one limit.
     pub(super) fn place(&self) -> String {
-        let port = self.0.expose().port_or_known_default();
-        format!("{}:{}", self.0.host(), port.unwrap_or_default())
+        self.0.place()
     }
 
     /// The address itself. For sending only.
@@ -88,25 +99,23 @@ impl WebhookUrl {
 }
 
 impl Credential {
-    /// The body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
-        let Self::Webhook = self;
-        Ok(if call.method == Method::MessageCommand {
-            // In private dialogs Bitrix24 reads this method's form variables only (C19).
-            let form =
-                form::encode(&call.params, Booleans::YesNo).map_err(|_| Cause::BadArguments)?;
-            Body::Form(form.into())
-        } else {
-            let json = serde_json::to_vec(&WithToken(call)).map_err(|_| Cause::BadArguments)?;
-            Body::Json(json.into())
-        })
+    /// What a request goes out with now.
+    pub(super) fn pass(&self) -> Result<Pass, Cause> {
+        match self {
+            Self::Webhook => Ok(Pass::Webhook),
+            Self::OAuth(keyring) => keyring.pass().ok_or(Cause::TokenOver),
+        }
     }
 
     /// A call as an entry of a batch; nothing when it must travel alone.
     pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
-        let Self::Webhook = self;
         let entry = load.text();
-        let Some(token) = &call.bot_token else {
+        let token = match self {
+            Self::Webhook => call.bot_token.as_ref(),
+            // The tokens of the batch are those of its entries.
+            Self::OAuth(_) => None,
+        };
+        let Some(token) = token else {
             return Some(entry.to_owned());
         };
         let token = token.expose_secret();
@@ -117,21 +126,74 @@ impl Credential {
         let token = utf8_percent_encode(token, NON_ALPHANUMERIC);
         Some(format!("{entry}{and}botToken={token}"))
     }
+
+    /// The tokens, where there are any to renew.
+    pub(super) fn keyring(&self) -> Option<&Keyring> {
+        match self {
+            Self::Webhook => None,
+            Self::OAuth(keyring) => Some(keyring),
+        }
+    }
+
+    /// A request was served.
+    pub(super) fn served(&self, pass: &Pass) {
+        if let (Self::OAuth(keyring), Pass::OAuth(_, generation)) = (self, pass) {
+            keyring.served(*generation);
+        }
+    }
+
+    /// A request was refused for its access token. Says whether another one is here or on its way.
+    pub(super) fn refused(&self, pass: &Pass) -> bool {
+        match (self, pass) {
+            (Self::OAuth(keyring), Pass::OAuth(_, generation)) => keyring.refused(*generation),
+            _ => false,
+        }
+    }
 }
 
-/// The parameters of a call with its bot's token in its place.
-struct WithToken<'a>(&'a Call);
+impl Pass {
+    /// The body of a call.
+    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+        let access = match self {
+            Self::Webhook => None,
+            Self::OAuth(token, _) => Some(token),
+        };
+        if call.method != Method::MessageCommand {
+            let json = serde_json::to_vec(&WithTokens { call, access });
+            return Ok(Body::Json(json.map_err(|_| Cause::BadArguments)?.into()));
+        }
+        // In private dialogs Bitrix24 reads this method's form variables only (C19).
+        let form = form::encode(&call.params, Booleans::YesNo);
+        let mut form = form.map_err(|_| Cause::BadArguments)?;
+        if let Some(access) = access {
+            let token = utf8_percent_encode(access.expose_secret(), NON_ALPHANUMERIC);
+            let and = if form.is_empty() { "" } else { "&" };
+            form = format!("{form}{and}auth={token}");
+        }
+        Ok(Body::Form(form.into()))
+    }
+}
 
-impl Serialize for WithToken<'_> {
+/// The parameters of a call with the access token, or else its bot's token, in their places.
+struct WithTokens<'a> {
+    call: &'a Call,
+    access: Option<&'a SecretString>,
+}
+
+impl Serialize for WithTokens<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(Call {
+        let Call {
             method,
             params,
             bot_token,
             ..
-        }) = self;
-        let token = bot_token.as_ref().map(ExposeSecret::expose_secret);
+        } = self.call;
+        let token = bot_token.as_ref().filter(|_| self.access.is_none());
+        let token = token.map(ExposeSecret::expose_secret);
         let mut map = serializer.serialize_map(None)?;
+        if let Some(access) = self.access {
+            map.serialize_entry("auth", access.expose_secret())?;
+        }
         if let (Some(token), BotToken::Top) = (token, method.bot_token()) {
             map.serialize_entry("botToken", token)?;
         }

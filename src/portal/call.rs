@@ -259,6 +259,12 @@ impl Patience {
         }
     }
 
+    /// Whether something was sent, or is about to be.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), SENT | LEFT)
+    }
+
     /// Whether whoever waited left before anything was sent.
     #[must_use]
     pub fn has_left(&self) -> bool {

@@ -4,11 +4,11 @@
 //! reaction exists for; the table of codes is in [`classify`].
 
 mod classify;
+mod fault;
 
 use std::{error, fmt, time::Duration};
 
 use crate::{
-    fault::{Executed, Fault, Kind, Origin, Reason},
     ids::PortalId,
     portal::{
         transport,
@@ -50,6 +50,10 @@ pub enum Credential {
     UserGone,
     /// An administrator keeps the application from this user.
     UserRestricted,
+    /// The refresh token is over, replaced or revoked.
+    Spent,
+    /// A refresh brought tokens of another account or user.
+    Foreign,
 }
 
 /// What went wrong, as far as a reaction depends on it.
@@ -67,6 +71,18 @@ pub enum Cause {
     /// The portal refuses our credential.
     #[error("the portal refuses our credential: {0}")]
     Credential(Credential),
+    /// The access token is over, and another one is on its way or here.
+    #[error("the access token is over and is being replaced")]
+    TokenOver,
+    /// Our application was not installed yet, or was removed: there are no tokens.
+    #[error("the application is not installed in this portal")]
+    NotInstalled,
+    /// The authorization server does not accept our application, or must not be told of it.
+    #[error("the authorization server does not accept the gateway's application")]
+    ApplicationRefused,
+    /// The authorization server gives no tokens just now.
+    #[error("the authorization server gives no tokens just now")]
+    AuthorizationServer,
     /// The credential was not granted this part of the interface.
     #[error("our credential lacks the scope")]
     Scope,
@@ -183,6 +199,8 @@ impl fmt::Display for Credential {
             Self::Rejected => "it is wrong or lacks rights",
             Self::UserGone => "its user cannot be authorized",
             Self::UserRestricted => "its user may not use the application",
+            Self::Spent => "its refresh token is no longer good",
+            Self::Foreign => "its refresh brought tokens of another account or user",
         })
     }
 }
@@ -230,6 +248,12 @@ impl Error {
     /// The same failure for another cause.
     pub(super) fn because(mut self, cause: Cause) -> Self {
         self.0.cause = cause;
+        self
+    }
+
+    /// The same failure, with the code that was told.
+    pub(super) fn coded(mut self, code: Option<String>) -> Self {
+        self.0.code = code.map(String::into_boxed_str);
         self
     }
 
@@ -327,142 +351,13 @@ impl Cause {
     /// A wait that fits when nobody knows better.
     fn usual_wait(&self) -> Option<Duration> {
         match self {
-            Self::Throttled | Self::AuthorizationDown | Self::Unreachable(_) => {
-                Some(Duration::from_secs(1))
-            }
+            Self::Throttled
+            | Self::AuthorizationDown
+            | Self::AuthorizationServer
+            | Self::Unreachable(_) => Some(Duration::from_secs(1)),
             Self::Blocked => Some(Duration::from_secs(10)),
             Self::OperatingLimit => Some(Duration::from_secs(300)),
             _ => None,
         }
-    }
-}
-
-impl Fault for Error {
-    fn kind(&self) -> Kind {
-        match self.cause() {
-            Cause::Throttled | Cause::OperatingLimit | Cause::BotLimit | Cause::WaitTooLong => {
-                Kind::Exhausted
-            }
-            Cause::QueueFull => Kind::Exhausted,
-            Cause::CallerLeft => Kind::Late,
-            Cause::Withdrawn => Kind::Unready,
-            Cause::Overloaded
-            | Cause::Credential(_)
-            | Cause::Scope
-            | Cause::Plan
-            | Cause::Gone
-            | Cause::Uninstalled
-            | Cause::PaymentRequired
-            | Cause::ConfirmWaiting
-            | Cause::Misconfigured
-            | Cause::BotToken
-            | Cause::BotTokenUnusable
-            | Cause::Refused => Kind::Unready,
-            Cause::ConfirmDenied | Cause::AccessDenied => Kind::Denied,
-            Cause::MethodMissing => Kind::Unsupported,
-            Cause::AuthorizationDown
-            | Cause::Blocked
-            | Cause::Moved { .. }
-            | Cause::Redirected
-            | Cause::Unreachable(_) => Kind::Unavailable,
-            Cause::NotInBatch => Kind::Internal,
-            Cause::BotMissing
-            | Cause::CommandMissing
-            | Cause::MessageMissing
-            | Cause::ChatMissing => Kind::Missing,
-            Cause::BotCodeTaken | Cause::CommandExists => Kind::Exists,
-            Cause::BadArguments => Kind::Invalid,
-            Cause::Ambiguous | Cause::NoAnswer(_) | Cause::Unreadable(_) => {
-                if self.left_nothing() {
-                    Kind::Unavailable
-                } else {
-                    Kind::Ambiguous
-                }
-            }
-        }
-    }
-
-    fn reason(&self) -> Reason {
-        match self.cause() {
-            Cause::Throttled => Reason::PortalThrottled,
-            Cause::CallerLeft => Reason::DeadlineExceeded,
-            Cause::QueueFull => Reason::QueueFull,
-            Cause::Withdrawn => Reason::AnswerWindowClosed,
-            Cause::WaitTooLong => Reason::DeadlineTooShort,
-            Cause::OperatingLimit => Reason::PortalOperatingLimit,
-            Cause::Overloaded => Reason::PortalParked,
-            Cause::Credential(_) => Reason::ReauthorizationRequired,
-            Cause::Scope => Reason::InsufficientScope,
-            Cause::Plan => Reason::PortalPlanWithoutRest,
-            Cause::Gone => Reason::PortalGone,
-            Cause::Uninstalled => Reason::ApplicationNotInstalled,
-            Cause::PaymentRequired => Reason::PaymentRequired,
-            Cause::ConfirmWaiting | Cause::ConfirmDenied => Reason::MethodConfirmationRequired,
-            Cause::MethodMissing => Reason::MethodNotSupported,
-            Cause::AuthorizationDown
-            | Cause::Blocked
-            | Cause::Moved { .. }
-            | Cause::Redirected
-            | Cause::Unreachable(_) => Reason::PortalUnreachable,
-            Cause::BotMissing => Reason::BotNotFound,
-            Cause::BotToken | Cause::BotTokenUnusable => Reason::BotTokenRejected,
-            Cause::BotCodeTaken => Reason::BotCodeTaken,
-            Cause::BotLimit => Reason::BotLimitExceeded,
-            Cause::CommandMissing => Reason::CommandNotFound,
-            Cause::CommandExists => Reason::CommandExists,
-            Cause::MessageMissing => Reason::MessageNotFound,
-            Cause::ChatMissing => Reason::ChatNotFound,
-            Cause::AccessDenied => Reason::AccessDenied,
-            Cause::Misconfigured | Cause::BadArguments | Cause::Refused => Reason::PortalRefused,
-            Cause::NotInBatch => Reason::InternalError,
-            Cause::Unreadable(_) => Reason::UnreadableAnswer,
-            Cause::NoAnswer(_) if self.left_nothing() => Reason::PortalUnreachable,
-            Cause::Ambiguous if self.left_nothing() => Reason::PortalRefused,
-            Cause::Ambiguous | Cause::NoAnswer(_) => Reason::OutcomeUnknown,
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        match self.cause() {
-            Cause::BadArguments
-            | Cause::CallerLeft
-            | Cause::BotMissing
-            | Cause::BotCodeTaken
-            | Cause::CommandMissing
-            | Cause::CommandExists
-            | Cause::MessageMissing
-            | Cause::ChatMissing => Origin::Caller,
-            Cause::QueueFull
-            | Cause::Misconfigured
-            | Cause::NotInBatch
-            | Cause::BotTokenUnusable => Origin::Gateway,
-            _ => Origin::Portal,
-        }
-    }
-
-    /// A read leaves nothing behind, so the operation did not "take place" in a way that a repeat
-    /// could duplicate, whatever became of the answer.
-    fn executed(&self) -> Executed {
-        if self.cause().is_ambiguous() && !self.left_nothing() {
-            Executed::Unknown
-        } else {
-            Executed::No
-        }
-    }
-
-    fn portal_code(&self) -> Option<&str> {
-        self.0.code.as_deref()
-    }
-
-    fn portal(&self) -> Option<&str> {
-        self.0.portal.as_ref().map(PortalId::as_str)
-    }
-
-    fn method(&self) -> Option<&str> {
-        Some(self.0.method.as_str())
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after.or_else(|| self.cause().usual_wait())
     }
 }

@@ -4,9 +4,11 @@
 //! the same call, but only to hosts the operator trusts, because the address holds our credential. A
 //! new address counts at once, is remembered for good once it served us, and is given up if it does
 //! not. It holds until another address is configured.
+//!
+//! Where a portal is that let us in by OAuth, its tokens say; one without tokens is nowhere.
 
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -29,11 +31,8 @@ pub struct Hosts(Vec<String>);
 #[derive(Debug)]
 pub(super) struct Home {
     portal: PortalId,
-    configured: SecretUrl,
     hosts: Arc<Hosts>,
     store: Store,
-    /// What every call reads; the rest matters only to a portal that has moved.
-    moved: AtomicBool,
     /// Whether the address of today has yet to serve us.
     untried: AtomicBool,
     place: RwLock<Place>,
@@ -41,7 +40,9 @@ pub(super) struct Home {
 
 #[derive(Debug)]
 struct Place {
-    current: SecretUrl,
+    /// By the configuration, or by the tokens; `None` while there are none.
+    configured: Option<SecretUrl>,
+    current: Option<SecretUrl>,
     /// Where we were before, while the current address is untried.
     before: Option<SecretUrl>,
 }
@@ -60,6 +61,14 @@ impl Hosts {
         names.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether a portal may be at this address.
+    pub(super) fn allow(&self, address: &str) -> bool {
+        address.parse::<Url>().is_ok_and(|url| {
+            let plain = url.username().is_empty() && url.password().is_none();
+            plain && url.query().is_none() && self.include(&url)
+        })
+    }
+
     fn include(&self, url: &Url) -> bool {
         let Some(Host::Domain(host)) = url.host() else {
             return false;
@@ -73,65 +82,85 @@ impl Hosts {
 }
 
 impl Home {
-    /// Where the portal is by the configuration, or where that has led before.
+    /// Where the portal is by the configuration or its tokens, or where that has led before.
     pub(super) fn new(
         portal: PortalId,
-        configured: SecretUrl,
+        configured: Option<SecretUrl>,
         hosts: Arc<Hosts>,
         store: Store,
         known: Option<Address>,
     ) -> Self {
-        let known = known.filter(|known| known.configured == hash(&configured));
-        let current = known.and_then(|known| {
-            let url = configured.moved_to(&known.origin).ok()?;
+        let current = known.zip(configured.as_ref()).and_then(|(known, base)| {
+            let url = base.moved_to(&known.origin).ok()?;
             // The operator may have thought better of it.
-            hosts.include(url.expose()).then_some(url)
+            let holds = known.configured == hash(base) && hosts.include(url.expose());
+            holds.then_some(url)
         });
         Self {
             portal,
-            moved: AtomicBool::new(current.is_some()),
             untried: AtomicBool::new(false),
             place: RwLock::new(Place {
-                current: current.unwrap_or_else(|| configured.clone()),
+                current: current.or_else(|| configured.clone()),
+                configured,
                 before: None,
             }),
-            configured,
             hosts,
             store,
         }
     }
 
-    /// The address of a method.
-    pub(super) fn method(&self, name: &str) -> SecretUrl {
-        if self.moved.load(Ordering::Relaxed) {
-            self.place().current.method(name)
-        } else {
-            self.configured.method(name)
-        }
+    /// The address of a method, if it is known.
+    pub(super) fn method(&self, name: &str) -> Option<SecretUrl> {
+        Some(self.place().current.as_ref()?.method(name))
     }
 
-    /// Scheme, host and port of today, and as configured.
+    /// Scheme, host and port of today, and as configured; empty while not known.
     pub(super) fn origins(&self) -> (String, String) {
-        (self.place().current.origin(), self.configured.origin())
+        let place = self.place();
+        let origin = |url: &Option<SecretUrl>| url.as_ref().map(SecretUrl::origin);
+        let origins = (origin(&place.current), origin(&place.configured));
+        (origins.0.unwrap_or_default(), origins.1.unwrap_or_default())
+    }
+
+    /// The tokens name this base. If it is another one than before, it counts more than where the one
+    /// before has led.
+    pub(super) fn relocate(&self, base: &str) {
+        let Ok(base) = base.parse::<SecretUrl>() else {
+            return;
+        };
+        let mut place = self.change();
+        if place.configured.as_ref() == Some(&base) {
+            return;
+        }
+        if place.configured.is_some() {
+            info!(portal.id = %self.portal, address = %base.origin(), "portal has another address");
+        }
+        place.before = None;
+        place.current = Some(base.clone());
+        place.configured = Some(base);
+        self.untried.store(false, Ordering::Relaxed);
     }
 
     /// The address asked leads to another one. Says whether to go there, or wherever we went since.
     pub(super) fn follow(&self, asked: &SecretUrl, origin: &str) -> bool {
-        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        if asked.origin() != place.current.origin() {
+        let mut place = self.change();
+        if !place.is_at(asked) {
             return true;
         }
-        let Ok(target) = self.configured.moved_to(origin) else {
+        let Some(target) = place
+            .configured
+            .as_ref()
+            .and_then(|base| base.moved_to(origin).ok())
+        else {
             return false;
         };
-        let is_home = target == self.configured;
+        let is_home = place.configured.as_ref() == Some(&target);
         if !is_home && !self.hosts.include(target.expose()) {
             warn!(portal.id = %self.portal, address = %target.origin(), "portal leads to a host that `outbound.portal_hosts` does not name: not followed");
             return false;
         }
         info!(portal.id = %self.portal, address = %target.origin(), "portal has another address");
-        place.before = Some(std::mem::replace(&mut place.current, target));
-        self.moved.store(!is_home, Ordering::Relaxed);
+        place.before = place.current.replace(target);
         self.untried.store(true, Ordering::Relaxed);
         true
     }
@@ -141,17 +170,20 @@ impl Home {
         if !self.untried.load(Ordering::Relaxed) {
             return;
         }
-        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        if place.before.is_none() || asked.origin() != place.current.origin() {
+        let mut place = self.change();
+        if place.before.is_none() || !place.is_at(asked) {
             return;
         }
         place.before = None;
         self.untried.store(false, Ordering::Relaxed);
-        let address = Address {
-            configured: hash(&self.configured),
-            origin: place.current.origin(),
+        let (Some(configured), Some(current)) = (&place.configured, &place.current) else {
+            return;
         };
-        let is_home = place.current == self.configured;
+        let address = Address {
+            configured: hash(configured),
+            origin: current.origin(),
+        };
+        let is_home = current == configured;
         let (store, portal) = (self.store.clone(), self.portal.clone());
         // Nobody waits for it: if it fails, the old address leads here again.
         tokio::spawn(async move {
@@ -171,21 +203,31 @@ impl Home {
         if !self.untried.load(Ordering::Relaxed) {
             return;
         }
-        let mut place = self.place.write().unwrap_or_else(PoisonError::into_inner);
-        if asked.origin() != place.current.origin() {
+        let mut place = self.change();
+        if !place.is_at(asked) {
             return;
         }
         if let Some(before) = place.before.take() {
-            warn!(portal.id = %self.portal, address = %place.current.origin(), "portal does not answer at its new address");
-            self.moved
-                .store(before != self.configured, Ordering::Relaxed);
+            warn!(portal.id = %self.portal, address = %asked.origin(), "portal does not answer at its new address");
             self.untried.store(false, Ordering::Relaxed);
-            place.current = before;
+            place.current = Some(before);
         }
     }
 
-    fn place(&self) -> std::sync::RwLockReadGuard<'_, Place> {
+    fn place(&self) -> RwLockReadGuard<'_, Place> {
         self.place.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Place> {
+        self.place.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whether the address asked is still that of today.
+    fn is_at(&self, asked: &SecretUrl) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.origin() == asked.origin())
     }
 }
 

@@ -12,7 +12,7 @@ mod operating;
 mod rate;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -29,12 +29,13 @@ pub(super) use self::{memory::Memory, operating::Cost};
 /// The gate to one portal.
 #[derive(Debug)]
 pub(super) struct Limit {
-    account: Arc<Account>,
+    /// Another one once it shows that two portals are one account.
+    account: RwLock<Arc<Account>>,
     operating: Mutex<Operating>,
     worth_keeping: Arc<Notify>,
 }
 
-/// What everything that leaves for one address shares, by whatever name and credential.
+/// What everything that leaves for one account shares, by whatever name and credential.
 #[derive(Debug)]
 pub(super) struct Account {
     rate: Rate,
@@ -96,19 +97,30 @@ impl Limit {
         worth_keeping: Arc<Notify>,
     ) -> Self {
         Self {
-            account,
+            account: RwLock::new(account),
             operating: Mutex::new(Operating::new(operating_budget)),
             worth_keeping,
         }
     }
 
+    /// Shares this account from now on.
+    pub(super) fn join(&self, account: Arc<Account>) {
+        *self.account.write().unwrap_or_else(PoisonError::into_inner) = account;
+    }
+
+    fn account(&self) -> Arc<Account> {
+        let account = self.account.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&account)
+    }
+
     pub(super) fn rate(&self) -> Rate {
-        self.account.rate
+        self.account().rate
     }
 
     /// Takes a permit for one request, or says when to ask again.
     pub(super) fn permit(&self, now: Instant) -> Result<(), Instant> {
-        let mut bucket = self.account.bucket();
+        let account = self.account();
+        let mut bucket = account.bucket();
         let permit = bucket.take(now);
         if bucket.needs_cover(now) {
             self.worth_keeping.notify_one();
@@ -118,17 +130,17 @@ impl Limit {
 
     /// Gives a permit back that was not used.
     pub(super) fn return_permit(&self) {
-        self.account.bucket().put_back();
+        self.account().bucket().put_back();
     }
 
     /// How many more requests could leave now.
     pub(super) fn spare(&self, now: Instant) -> u32 {
-        self.account.bucket().spare(now)
+        self.account().bucket().spare(now)
     }
 
     /// When the next permit will be there if so many are taken first.
     pub(super) fn ready_after(&self, requests: u32, now: Instant) -> Instant {
-        self.account.bucket().ready_after(requests, now)
+        self.account().bucket().ready_after(requests, now)
     }
 
     /// Whether a method has operating time left for one more call beside so many that are about to leave
@@ -165,13 +177,13 @@ impl Limit {
 
     /// The portal refused for its rate: somebody else shares our address, so its counter is full.
     pub(super) fn refused(&self, now: Instant) {
-        self.account.bucket().fill(now);
+        self.account().bucket().fill(now);
         self.worth_keeping.notify_one();
     }
 
     /// Whether the portal asked for less and that still holds something up.
     pub(super) fn throttled(&self, now: Instant) -> Option<Throttled> {
-        if let Some((since, until)) = self.account.bucket().refusal(now) {
+        if let Some((since, until)) = self.account().bucket().refusal(now) {
             return Some(Throttled {
                 reason: Reason::PortalThrottled,
                 since,
@@ -188,11 +200,11 @@ impl Limit {
 
     /// What is left.
     pub(super) fn budget(&self, now: Instant, clock: Clock) -> Budget {
-        let rate = self.account.rate;
+        let rate = self.account().rate;
         let operating = self.operating();
         Budget {
             rate,
-            permits: (rate.per_second > 0).then(|| self.account.bucket().spare(now)),
+            permits: (rate.per_second > 0).then(|| self.account().bucket().spare(now)),
             operating: operating.budget(),
             methods: operating.methods(now, clock),
         }

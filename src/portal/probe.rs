@@ -29,7 +29,8 @@ pub(super) async fn run(portal: PortalId, gate: Arc<Gate>, queue: Queue) {
     }
 }
 
-fn tell(portal: &PortalId, health: Health, error: Option<&Error>) {
+/// Says what has become of a portal.
+pub(super) fn tell(portal: &PortalId, health: Health, error: Option<&Error>) {
     match error.filter(|_| health != Health::Ok) {
         None => info!(portal.id = %portal, "portal serves us again"),
         Some(error) => warn!(

@@ -25,8 +25,9 @@ use super::{
     batch::{self, Load, Passenger},
     call::{Call, Lane},
     error::Cause,
+    home::Home,
     sender::Sender,
-    state::PROBE,
+    state::{Gate, PROBE},
     wire::{Method, Reply, batch::MOST_CALLS},
 };
 
@@ -121,6 +122,34 @@ impl Queue {
         drop(state);
         self.0.changed.notify_one();
         answers
+    }
+
+    /// Waits until there are tokens to go out with, where the portal wants any. A portal that is not
+    /// called for another reason needs none.
+    ///
+    /// # Errors
+    ///
+    /// When there are none before patience ends, or there will be none. Nothing was sent.
+    pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
+        match self.0.sender.credential.keyring() {
+            Some(keyring) if !keyring.is_good() => {
+                if !keyring.is_failing() {
+                    self.gate().pass(method)?;
+                }
+                keyring.ready(method, patience).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the portal is called at all.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.sender.gate
+    }
+
+    /// Where the portal is.
+    pub(super) fn home(&self) -> &Home {
+        &self.0.sender.home
     }
 
     /// Calls waiting in each lane.

@@ -17,6 +17,7 @@ use tracing::debug;
 use super::{
     Call, Cause, Error, Patience,
     assume::Assumptions,
+    error::Credential,
     queue::Queue,
     wire::{Method, Reply, answer, method::Repeat},
 };
@@ -72,16 +73,31 @@ impl Budget {
 /// A call goes another way so many times at most.
 const DETOURS: u32 = 3;
 
-/// Makes a call once, wherever the portal has gone, and alone where it refuses calls that travel
-/// together.
+/// Makes a call once, wherever the portal has gone, with new tokens where they are over, and alone where
+/// it refuses calls that travel together.
 pub(super) async fn once(
     queue: &Queue,
     call: &Arc<Call>,
     patience: &Patience,
 ) -> Result<Reply, Error> {
     let mut detours = 0;
+    let mut refused = false;
     loop {
+        let nothing_sent = !patience.is_sending();
+        queue.ready(call.method, patience).await?;
         match queue.send(Arc::clone(call), patience).await {
+            // The tokens were over already when its turn came.
+            Err(error) if is_over(&error) && error.status().is_none() => {}
+            Err(error) if is_over(&error) && refused => {
+                return Err(error.because(Cause::Credential(Credential::Expired)));
+            }
+            // Nothing was done, and it leaves again only if somebody still waits.
+            Err(error) if is_over(&error) => {
+                refused = true;
+                if nothing_sent && !patience.nothing_was_sent() {
+                    return Err(error.because(Cause::CallerLeft));
+                }
+            }
             // Nothing was done, and another way is known.
             Err(error) if detours < DETOURS && queue.knows_another_way(&error) => {
                 detours += 1;
@@ -89,6 +105,10 @@ pub(super) async fn once(
             outcome => return outcome,
         }
     }
+}
+
+fn is_over(error: &Error) -> bool {
+    matches!(error.cause(), Cause::TokenOver)
 }
 
 /// What a failure allows.

@@ -12,7 +12,7 @@ use tracing::debug;
 use super::{
     Error, Patience,
     assume::Assumptions,
-    auth::Credential,
+    auth::{Credential, Pass},
     batch::{self, Passenger},
     call::Call,
     clock::PortalClock,
@@ -20,6 +20,7 @@ use super::{
     home::Home,
     limit::{Cost, Limit},
     state::Gate,
+    tokens,
     transport::{Body, SecretUrl, Transport},
     wire::{Method, Reply},
 };
@@ -31,7 +32,7 @@ pub(super) struct Sender {
     pub(super) portal: PortalId,
     pub(super) limit: Arc<Limit>,
     pub(super) assumptions: Assumptions,
-    credential: Credential,
+    pub(super) credential: Credential,
     pub(super) home: Home,
     transport: Transport,
     clock: PortalClock,
@@ -82,21 +83,36 @@ impl Sender {
         patience: &Patience,
     ) -> Result<Reply, Error> {
         let method = call.method;
-        let refused = |cause| Error::new(method, cause).at(&self.portal);
-        let body = self.credential.authorize(call).map_err(refused)?;
+        let pass = self.credential.pass();
+        let authorized = pass.and_then(|pass| Ok((pass.authorize(call)?, pass)));
+        let (body, pass) = authorized.map_err(|cause| {
+            self.limit.return_permit();
+            Error::new(method, cause).at(&self.portal)
+        })?;
         if !self.may_go(call, patience) {
             self.limit.return_permit();
             return Err(self.not_sent(call));
         }
         self.limit.began(method);
         let sent = Instant::now();
-        let outcome = self.request(method, body).await;
+        let outcome = self.request(method, body, &pass).await;
         self.ended(method, &outcome, sent.elapsed());
-        outcome.map_err(|error| self.learn_from(error))
+        outcome.map_err(|error| self.learn_from(error, &pass))
     }
 
     /// Sends calls in one request, and answers each.
     pub(super) async fn send_together(&self, passengers: Vec<Passenger>) {
+        let pass = match self.credential.pass() {
+            Ok(pass) => pass,
+            Err(cause) => {
+                self.limit.return_permit();
+                for passenger in passengers {
+                    let error = Error::new(passenger.call.method, cause.clone());
+                    let _unheard = passenger.reply.send(Err(error.at(&self.portal)));
+                }
+                return;
+            }
+        };
         let mut aboard = Vec::with_capacity(passengers.len());
         let mut entries = Vec::with_capacity(passengers.len());
         for passenger in passengers {
@@ -130,8 +146,8 @@ impl Sender {
             ..Call::new(Method::Batch)
         };
         let sent = Instant::now();
-        let answer = match self.credential.authorize(&call) {
-            Ok(body) => self.request(Method::Batch, body).await,
+        let answer = match pass.authorize(&call) {
+            Ok(body) => self.request(Method::Batch, body, &pass).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
         // The outer request may be charged as well: it counts as one more call of its own.
@@ -142,7 +158,7 @@ impl Sender {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
             self.ended(method, &outcome, each);
-            let outcome = outcome.map_err(|error| self.learn_from(error));
+            let outcome = outcome.map_err(|error| self.learn_from(error, &pass));
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
         }
@@ -166,13 +182,16 @@ impl Sender {
         Error::new(call.method, cause).at(&self.portal)
     }
 
-    async fn request(&self, method: Method, body: Body) -> Result<Reply, Error> {
+    async fn request(&self, method: Method, body: Body, pass: &Pass) -> Result<Reply, Error> {
+        // Where there are tokens there is an address.
         let url = self.home.method(method.as_str());
+        let url = url.ok_or_else(|| Error::new(method, Cause::NotInstalled))?;
         let sent = Instant::now();
         let outcome = self.transport.post(&url, body).await;
         let reply =
             error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
         self.home.served(&url);
+        self.credential.served(pass);
         if let Some(time) = &reply.time {
             self.clock.learn(time, sent, Instant::now());
         }
@@ -225,7 +244,11 @@ impl Sender {
     }
 
     /// What a failure says of the portal.
-    fn learn_from(&self, error: Error) -> Error {
+    fn learn_from(&self, error: Error, pass: &Pass) -> Error {
+        if tokens::is_of_token(error.cause()) && self.credential.refused(pass) {
+            debug!(portal.id = %self.portal, method = %error.called(), "access token is over");
+            return error.at(&self.portal).because(Cause::TokenOver);
+        }
         let now = Instant::now();
         let error = error.at(&self.portal);
         debug!(portal.id = %self.portal, method = %error.called(), reason = error.reason().as_str(), "portal call failed");

@@ -7,7 +7,9 @@
 //! gate closes, and from then on nothing but probes goes through, rarer and rarer, until one succeeds.
 //! A portal that keeps silent is treated alike, with shorter pauses.
 //!
-//! Invariant: only what a probe came to opens or closes the gate.
+//! The authorization server decides as a probe does: whom it gives no tokens cannot call at all.
+//!
+//! Invariant: only what a probe or a refresh of tokens came to opens or closes the gate.
 
 use std::{
     sync::{
@@ -24,7 +26,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Cause, Error, wire::Method};
+use super::{Cause, Error, by_chance, error::Credential, wire::Method};
 use crate::{
     clock::Clock,
     fault::{Fault as _, Reason},
@@ -257,7 +259,11 @@ impl Gate {
                 Phase::Closed(closed) => Some(closed.probe_at),
             };
             match due {
-                Some(due) => return sleep_until(due).await,
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => return,
+                    // It may be due sooner now.
+                    () = self.suspected.notified() => {}
+                },
                 None => self.suspected.notified().await,
             }
         }
@@ -291,6 +297,30 @@ impl Gate {
             self.opened.notify_waiters();
         }
         Some(is.unwrap_or(Health::Ok))
+    }
+
+    /// There are new tokens. Opens the gate where the lack of tokens had closed it, which is told; any
+    /// other reason is looked into at once.
+    pub(super) fn renewed(&self) -> Option<Health> {
+        let mut inner = self.inner();
+        let Phase::Closed(closed) = &mut inner.phase else {
+            return None;
+        };
+        let lacked_tokens = matches!(
+            closed.error.cause(),
+            Cause::Credential(Credential::Spent | Credential::Foreign)
+                | Cause::NotInstalled
+                | Cause::ApplicationRefused
+                | Cause::AuthorizationServer
+        );
+        if lacked_tokens {
+            drop(inner);
+            return self.probed(Ok(()));
+        }
+        closed.probe_at = Instant::now();
+        drop(inner);
+        self.suspected.notify_one();
+        None
     }
 
     /// What is known of the portal.
@@ -333,7 +363,7 @@ impl Phase {
             return None;
         };
         Some(match closed.error.cause() {
-            Cause::Credential(_) => Health::ReauthorizationRequired,
+            Cause::Credential(_) | Cause::NotInstalled => Health::ReauthorizationRequired,
             cause if Sign::of(cause) == Sign::Silent => Health::Unreachable,
             _ => Health::Parked,
         })
@@ -373,6 +403,8 @@ impl Sign {
         match cause {
             Cause::Overloaded
             | Cause::Credential(_)
+            | Cause::NotInstalled
+            | Cause::ApplicationRefused
             | Cause::Plan
             | Cause::Gone
             | Cause::Uninstalled
@@ -382,9 +414,11 @@ impl Sign {
             | Cause::Unreadable(_)
             | Cause::Blocked
             | Cause::AuthorizationDown
+            | Cause::AuthorizationServer
             | Cause::Redirected => Self::Silent,
             Cause::Ambiguous
             | Cause::Moved { .. }
+            | Cause::TokenOver
             | Cause::NotInBatch
             | Cause::CallerLeft
             | Cause::Withdrawn
@@ -393,12 +427,6 @@ impl Sign {
             _ => Self::Serves,
         }
     }
-}
-
-/// Some part of a span.
-fn by_chance(span: Duration) -> Duration {
-    let parts = getrandom::u32().unwrap_or(u32::MAX / 2);
-    span.mul_f64(f64::from(parts) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod calls;
 mod history;
 mod opening;
+mod pairs;
 mod writing;
 
 use std::path::PathBuf;
@@ -118,4 +119,10 @@ fn append(code: &str, entries: Vec<Entry>) -> Append {
         next_offset: None,
         polled_at: None,
     }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -22,6 +22,7 @@ mod deadlines;
 mod ledger;
 mod messages;
 mod moving;
+mod oauth;
 mod polls;
 mod portal_faults;
 mod portals;

@@ -13,7 +13,10 @@ use bitrix24_gateway::{
     config::{Config, Flags, Sources},
     fault::Reason,
     lifecycle::Lifecycle,
-    portal::transport::{self, Body, SecretUrl, Transport},
+    portal::{
+        Portals,
+        transport::{self, Body, SecretUrl, Transport},
+    },
     proto::v1::{
         self as pb, bot_service_client::BotServiceClient,
         message_service_client::MessageServiceClient, portal_service_client::PortalServiceClient,
@@ -53,6 +56,7 @@ pub(crate) struct Scene {
 /// A running gateway.
 struct Gateway {
     life: Lifecycle,
+    portals: Portals,
     task: JoinHandle<Result<(), app::Error>>,
     channel: Channel,
     address: SocketAddr,
@@ -79,6 +83,23 @@ impl Scene {
         settings: &[(&'static str, &str)],
         quirks: Quirks,
     ) -> Self {
+        let webhook = async |_: &Sim, portal: &Portal| {
+            let mut all = vec![(url, portal.webhook_url())];
+            all.extend(
+                settings
+                    .iter()
+                    .map(|(key, value)| (*key, (*value).to_owned())),
+            );
+            all
+        };
+        Self::made(quirks, webhook).await
+    }
+
+    /// With the settings that are made of the simulation and its portal.
+    pub(crate) async fn made(
+        quirks: Quirks,
+        settings: impl AsyncFnOnce(&Sim, &Portal) -> Vec<(&'static str, String)>,
+    ) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             quirks,
@@ -89,12 +110,7 @@ impl Scene {
         let chat = portal.add_group_chat("Support", &[1, anna]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
-        let mut all = vec![(url, portal.webhook_url())];
-        all.extend(
-            settings
-                .iter()
-                .map(|(key, value)| (*key, (*value).to_owned())),
-        );
+        let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
         let gateway = Gateway::start(&sim, clock_set, folder.path(), &all).await;
         Self {
@@ -158,6 +174,11 @@ impl Scene {
             std::fs::copy(store.join(name), left.join(name)).unwrap();
         }
         self.set("store.dir", left.display().to_string());
+    }
+
+    /// The portals of the gateway, for what no caller may do.
+    pub(crate) fn portals(&self) -> Portals {
+        self.gateway.portals.clone()
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -352,12 +373,14 @@ impl Gateway {
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
         let life = app.lifecycle().clone();
+        let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()
             .connect_lazy();
         Self {
             life,
+            portals,
             task,
             channel,
             address,

@@ -1,12 +1,20 @@
 //! Tokens and webhook codes are seen by nobody.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bitrix24_gateway::proto::v1 as pb;
 use bitrix24_sim::Fault;
 use prost::Message as _;
 
-use crate::scene::{Scene, answer, helper};
+use crate::{
+    oauth::stage::{Stage, say},
+    scene::{Scene, answer, helper},
+};
 
 /// The code in the webhook's URL.
 fn webhook_code(scene: &Scene) -> String {
@@ -153,4 +161,101 @@ async fn auth_of_an_event_is_gone_before_anything_is_stored() {
     scene.answer_next("imbot.v2.Event.get", &page);
     let (_, event) = stream.event().await;
     assert!(!String::from_utf8_lossy(&event.encode_to_vec()).contains("very-secret"));
+}
+
+fn contains(bytes: &[u8], secret: &str) -> bool {
+    let mut windows = bytes.windows(secret.len());
+    windows.any(|window| window == secret.as_bytes())
+}
+
+#[tokio::test(start_paused = true)]
+async fn stolen_disk_yields_no_tokens_of_an_application() {
+    let mut stage = Stage::set(&[]).await;
+    stage.scene.helper().await;
+    stage.expire();
+    say(&stage.scene, "hello").await.unwrap();
+    stage.scene.stop().await;
+    let secrets = stage.secrets();
+    assert_eq!(secrets.len(), 5, "our secret and two pairs");
+    for file in fs::read_dir(stage.scene.folder().join("store")).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        for secret in &secrets {
+            assert!(!contains(&bytes, secret), "a secret is on the disk");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_errors_and_the_portal_hold_no_secret_of_an_application() {
+    let logs = Logs::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer({
+            let logs = logs.clone();
+            move || logs.clone()
+        })
+        .finish();
+    // Everything of a test runs on its thread.
+    let _subscribed = tracing::subscriber::set_default(subscriber);
+    let mut stage = Stage::set(&[]).await;
+    stage.scene.helper().await;
+    let mut shown = String::new();
+    let oauth = stage.scene.sim.oauth().clone();
+    let pair = stage.secrets();
+    // A server that repeats what it was asked, one that is not there, and one that says no.
+    let echo = format!("<html>/oauth/token/?{}</html>", pair.join("&"));
+    for fault in [
+        Fault::raw(502, &[("content-type", "text/html")], echo.clone()),
+        Fault::error(503, "BUSY", &echo),
+        Fault::redirect(&format!("https://d.example.com/?{}", pair.join("&"))),
+        Fault::reset(),
+    ] {
+        oauth.faults().on("oauth/token", fault.always());
+        stage.expire();
+        let status = crate::oauth::stage::say_within(&stage.scene, "?", Duration::from_secs(5));
+        shown += &format!("{:?}", status.await.unwrap_err());
+        shown += &format!("{:?}", stage.scene.shown().await);
+        oauth.faults().clear();
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        say(&stage.scene, "hello").await.unwrap();
+    }
+    oauth
+        .faults()
+        .on("oauth/token", Fault::error(400, "invalid_grant", &echo));
+    stage.expire();
+    let status = say(&stage.scene, "?").await.unwrap_err();
+    shown += &format!("{status:?} {:?}", stage.scene.shown().await);
+    shown += &format!("{:?}", stage.scene.portals());
+
+    let logs = logs.0.lock().unwrap();
+    assert!(logs.len() > 1000, "nothing was logged");
+    let secrets = stage.secrets();
+    assert!(secrets.len() >= 5 + 2 * 3, "refreshes succeeded");
+    for secret in &secrets {
+        assert!(!contains(&logs, secret), "a secret is in the logs");
+        assert!(!shown.contains(secret), "a secret is shown: {shown}");
+    }
+    // The portal is told access tokens, and nothing that renews them.
+    for request in stage.scene.portal.journal().requests() {
+        let written = format!("{} {}", request.method, request.params);
+        assert!(!written.contains(crate::oauth::stage::SECRET), "{written}");
+        for refresh in secrets[1..].iter().skip(1).step_by(2) {
+            assert!(!written.contains(refresh), "{written}");
+        }
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -11,7 +11,8 @@ use crate::{
     grpc::status::Refusal,
     ids::PortalId,
     portal::{
-        Assumption, Budget, Health, Portal, Portals, Switch, assume::Shown, state::LastFailure,
+        Assumption, Budget, Credential, Health, Portal, Portals, Switch, assume::Shown,
+        state::LastFailure,
     },
     proto::v1 as pb,
 };
@@ -58,10 +59,10 @@ pub(in crate::grpc) fn list(request: &pb::ListPortalsRequest) -> Result<Page, Re
 }
 
 /// The portal a caller wants to read.
-pub(in crate::grpc) fn one<'a>(
-    portals: &'a Portals,
+pub(in crate::grpc) fn one(
+    portals: &Portals,
     request: &pb::GetPortalRequest,
-) -> Result<&'a Portal, Refusal> {
+) -> Result<Portal, Refusal> {
     let mut check = Check::default();
     let named = named(&mut check, &request.portal);
     let id = check.done(named)?.find(portals)?;
@@ -77,11 +78,15 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
     let waiting = portal.waiting();
     let skew = portal.clock_skew();
     let (address, configured_address) = portal.addresses();
+    let (credential, member_id, tokens) = match portal.credential() {
+        Credential::Webhook => (pb::PortalCredential::Webhook, String::new(), None),
+        Credential::OAuth { member_id, tokens } => (pb::PortalCredential::Oauth, member_id, tokens),
+    };
     pb::Portal {
         portal: portal.id().to_string(),
         address,
         configured_address,
-        member_id: String::new(),
+        member_id,
         state: health(state.health).into(),
         reason: reason(state.reason),
         since: Some(time(state.since)),
@@ -104,6 +109,11 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
         }),
         methods: methods(budget),
         assumptions: portal.assumptions().map(assumption).into(),
+        credential: credential.into(),
+        user_id: tokens.as_ref().and_then(|tokens| tokens.user_id),
+        token_expire_time: tokens.as_ref().map(|tokens| time(tokens.access_ends)),
+        tokens_obtained_time: tokens.as_ref().map(|tokens| time(tokens.obtained_at)),
+        scopes: tokens.map(|tokens| tokens.scope).unwrap_or_default(),
     }
 }
 

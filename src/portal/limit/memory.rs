@@ -3,24 +3,33 @@
 //! A gateway that begins at an empty counter whenever it starts would be refused when it starts often.
 //! Written is what will have been used up soon, before it is used (see [`rate`](super::rate)).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
-use super::{Account, Limit, operating::Kept};
+use super::{Account, Limit, Rate, operating::Kept};
 use crate::{clock::Clock, fault::Chain, ids::PortalId, store::Store};
 
 /// The limits of all portals and what to write of them.
 #[derive(Debug)]
 pub(in crate::portal) struct Memory {
-    /// By address.
-    pub(in crate::portal) accounts: BTreeMap<String, Arc<Account>>,
-    pub(in crate::portal) limits: Vec<(PortalId, Arc<Limit>)>,
+    known: Mutex<Known>,
     pub(in crate::portal) worth_keeping: Arc<Notify>,
-    pub(in crate::portal) clock: Clock,
+    clock: Clock,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// By address or by member_id.
+    accounts: BTreeMap<String, Arc<Account>>,
+    limits: BTreeMap<PortalId, Arc<Limit>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,22 +44,90 @@ struct KeptOperating {
 }
 
 impl Memory {
-    /// Goes on from what the store holds. What it does not hold or nobody can read begins anew.
-    pub(in crate::portal) fn resume(&self, used: &BTreeMap<String, String>) {
-        let (now, time) = (Instant::now(), self.clock.now());
-        for (address, account) in &self.accounts {
-            if let Some(kept) = read::<KeptRate>(used, &rate(address)) {
-                let left = kept.empty_by.duration_since(time);
-                let left = Duration::try_from(left).unwrap_or_default();
-                account.bucket().resume(left, now);
+    pub(in crate::portal) fn new(clock: Clock) -> Self {
+        Self {
+            known: Mutex::default(),
+            worth_keeping: Arc::new(Notify::new()),
+            clock,
+        }
+    }
+
+    /// The account of a portal, by the first of these names that is known; else a new one by the first.
+    pub(in crate::portal) fn account(&self, names: &[String], rate: Rate) -> Arc<Account> {
+        let mut known = self.known();
+        let found = names.iter().find_map(|name| known.accounts.get(name));
+        let account = found.map_or_else(|| Arc::new(Account::new(rate)), Arc::clone);
+        if let Some(name) = names.first() {
+            known.accounts.insert(name.clone(), Arc::clone(&account));
+        }
+        account
+    }
+
+    /// Lets the account of one name be that of another, where that is known.
+    pub(in crate::portal) fn share(&self, known_as: &str, name: &str) -> Option<Arc<Account>> {
+        let mut known = self.known();
+        let account = Arc::clone(known.accounts.get(known_as)?);
+        known.accounts.insert(name.to_owned(), Arc::clone(&account));
+        Some(account)
+    }
+
+    /// Goes on from what the store holds of an account that has none of these names yet.
+    pub(in crate::portal) fn recall(
+        &self,
+        used: &BTreeMap<String, String>,
+        names: &[String],
+        rate: Rate,
+    ) {
+        let is_known = |name| self.known().accounts.contains_key(name);
+        if !names.iter().any(is_known) {
+            let account = self.account(names, rate);
+            for name in names {
+                self.resume_account(used, name, &account);
             }
         }
-        for (portal, limit) in &self.limits {
-            if let Some(kept) = read::<KeptOperating>(used, &operating(portal)) {
-                let ago = time.duration_since(kept.at);
-                let ago = Duration::try_from(ago).unwrap_or_default();
-                limit.operating().resume(&kept.methods, ago, now);
-            }
+    }
+
+    /// Keeps the limit of a portal.
+    pub(in crate::portal) fn add(&self, portal: &PortalId, limit: Arc<Limit>) {
+        self.known().limits.insert(portal.clone(), limit);
+    }
+
+    /// No longer keeps the limit of a portal.
+    pub(in crate::portal) fn remove(&self, portal: &PortalId) {
+        self.known().limits.remove(portal);
+    }
+
+    /// Goes on from what the store holds. What it does not hold or nobody can read begins anew.
+    pub(in crate::portal) fn resume(&self, used: &BTreeMap<String, String>) {
+        let known = self.known().clone();
+        for (name, account) in &known.accounts {
+            self.resume_account(used, name, account);
+        }
+        for (portal, limit) in &known.limits {
+            self.resume_methods(used, portal, limit);
+        }
+    }
+
+    /// Goes on from what the store holds of an account.
+    fn resume_account(&self, used: &BTreeMap<String, String>, name: &str, account: &Account) {
+        if let Some(kept) = read::<KeptRate>(used, &rate(name)) {
+            let left = kept.empty_by.duration_since(self.clock.now());
+            let left = Duration::try_from(left).unwrap_or_default();
+            account.bucket().resume(left, Instant::now());
+        }
+    }
+
+    /// Goes on from what the store holds of a portal's methods.
+    pub(in crate::portal) fn resume_methods(
+        &self,
+        used: &BTreeMap<String, String>,
+        portal: &PortalId,
+        limit: &Limit,
+    ) {
+        if let Some(kept) = read::<KeptOperating>(used, &operating(portal)) {
+            let ago = self.clock.now().duration_since(kept.at);
+            let ago = Duration::try_from(ago).unwrap_or_default();
+            limit.operating().resume(&kept.methods, ago, Instant::now());
         }
     }
 
@@ -58,43 +135,45 @@ impl Memory {
     /// protects a restart only.
     pub(in crate::portal) async fn keep_ahead(&self, store: &Store) {
         let now = Instant::now();
-        let until: Vec<_> = self
+        let known = self.known().clone();
+        let until = |account: &Arc<Account>| account.bucket().cover_wanted(now);
+        let until: BTreeMap<_, _> = known
             .accounts
             .iter()
-            .map(|(address, account)| (address, account.bucket().cover_wanted(now)))
+            .map(|(name, account)| (name, until(account)))
             .collect();
-        let written = until.iter().map(|(address, until)| (*address, *until));
-        self.write(store, written, now).await;
-        for (address, until) in until {
-            self.accounts[address].bucket().cover(until);
+        self.write(store, &known, |name| until[name], now).await;
+        for (name, account) in &known.accounts {
+            account.bucket().cover(until[name]);
         }
     }
 
     /// Writes down what is used up, when nothing more will be sent.
     pub(in crate::portal) async fn keep(&self, store: &Store) {
         let now = Instant::now();
-        let accounts = self.accounts.iter();
-        let empty = accounts.map(|(address, account)| (address, account.bucket().empty(now)));
-        self.write(store, empty, now).await;
+        let known = self.known().clone();
+        let empty = |name: &String| known.accounts[name].bucket().empty(now);
+        self.write(store, &known, empty, now).await;
     }
 
-    async fn write<'a>(
+    async fn write(
         &self,
         store: &Store,
-        empty: impl Iterator<Item = (&'a String, Instant)>,
+        known: &Known,
+        empty: impl Fn(&String) -> Instant,
         now: Instant,
     ) {
         let time = self.clock.now();
         let mut used = BTreeMap::new();
-        for (address, at) in empty {
-            let left = SignedDuration::try_from(at.saturating_duration_since(now));
+        for name in known.accounts.keys() {
+            let left = SignedDuration::try_from(empty(name).saturating_duration_since(now));
             let empty_by = time.saturating_add(left.unwrap_or(SignedDuration::ZERO));
             let kept = KeptRate {
                 empty_by: empty_by.unwrap_or(time),
             };
-            used.insert(rate(address), serde_json::json!(kept).to_string());
+            used.insert(rate(name), serde_json::json!(kept).to_string());
         }
-        for (portal, limit) in &self.limits {
+        for (portal, limit) in &known.limits {
             let kept = KeptOperating {
                 at: time,
                 methods: limit.operating().keep(now),
@@ -105,10 +184,14 @@ impl Memory {
             warn!(error = %Chain(&error), "the use of limits is not kept for a restart");
         }
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn rate(address: &str) -> String {
-    format!("rate {address}")
+fn rate(account: &str) -> String {
+    format!("rate {account}")
 }
 
 fn operating(portal: &PortalId) -> String {

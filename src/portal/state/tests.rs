@@ -30,6 +30,34 @@ fn closed(cause: Cause) -> Gate {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_tokens_open_what_the_lack_of_tokens_had_closed() {
+    for cause in [
+        Cause::NotInstalled,
+        Cause::ApplicationRefused,
+        Cause::AuthorizationServer,
+        Cause::Credential(Credential::Spent),
+        Cause::Credential(Credential::Foreign),
+    ] {
+        let gate = closed(cause.clone());
+        assert_eq!(gate.renewed(), Some(Health::Ok), "{cause}");
+        assert!(passes(&gate), "{cause}");
+        assert_eq!(gate.renewed(), None, "{cause}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_tokens_are_a_reason_to_look_into_any_other_refusal_at_once() {
+    let gate = closed(Cause::Plan);
+    assert!(!due_within(&gate, Duration::from_secs(1)).await);
+    // Also for whoever waits for the next probe already.
+    let waiting = due_within(&gate, Duration::from_secs(1));
+    let renewed = async { gate.renewed() };
+    let (due, told) = tokio::join!(waiting, renewed);
+    assert_eq!((due, told), (true, None));
+    assert!(!passes(&gate));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refusal_is_a_suspicion_and_a_probe_decides() {
     let gate = gate();
     assert_eq!(gate.state().health, Health::Unknown);

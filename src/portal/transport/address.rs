@@ -27,6 +27,13 @@ impl SecretUrl {
         self.0.origin().ascii_serialization()
     }
 
+    /// Host and port, which are no secret.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let port = self.0.port_or_known_default();
+        format!("{}:{}", self.host(), port.unwrap_or_default())
+    }
+
     /// The address of a method below this base.
     #[must_use]
     pub fn method(&self, name: &str) -> Self {
@@ -55,7 +62,14 @@ impl FromStr for SecretUrl {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let url: Url = text.parse()?;
+        text.parse::<Url>()?.try_into()
+    }
+}
+
+impl TryFrom<Url> for SecretUrl {
+    type Error = ParseError;
+
+    fn try_from(url: Url) -> Result<Self, ParseError> {
         if url.has_host() {
             Ok(Self(url))
         } else {

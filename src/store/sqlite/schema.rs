@@ -1,6 +1,8 @@
 //! The tables, and how an older database becomes one of this release.
 //!
-//! [`STEPS`] only ever grows at its end: the number of steps taken is the database's schema.
+//! [`STEPS`] only ever grows at its end: the number of steps taken is the database's schema. Steps that
+//! only add something do not lock out older releases: `user_version` is the oldest schema whose release
+//! can work with this database, and `meta` holds how many steps it has taken.
 
 use std::path::Path;
 
@@ -102,7 +104,19 @@ const STEPS: &[&str] = &[
         body BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Access and refresh tokens. The number is given once, whatever becomes of the pair.
+    CREATE TABLE pairs (
+        portal TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
+
+/// The oldest schema whose release can work with what the steps made. Raise it with a step that such a
+/// release could not live with.
+const NEEDED: i64 = 2;
 
 /// Fills a new database: all tables, its identity, and what remembers its keys.
 pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
@@ -136,15 +150,14 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
             path: path.to_owned(),
         });
     }
-    let newer = || Error::Newer {
-        path: path.to_owned(),
-        found,
-        known: known(),
-    };
-    let taken = usize::try_from(found).map_err(|_| newer())?;
-    if taken > STEPS.len() {
-        return Err(newer());
+    if found > known() {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found,
+            known: known(),
+        });
     }
+    let taken = taken(connection, found).map_err(sqlite)?;
     if taken < STEPS.len() {
         let upgrade = connection.transaction().map_err(sqlite)?;
         climb(&upgrade, taken)
@@ -159,11 +172,26 @@ fn known() -> i64 {
     i64::try_from(STEPS.len()).expect("the steps are counted in dozens")
 }
 
+/// How many steps a database has taken that needs at least the release of schema `needed`. A later
+/// release may have taken more than we know.
+fn taken(connection: &Connection, needed: i64) -> rusqlite::Result<usize> {
+    let steps: Option<i64> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'steps'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(usize::try_from(steps.unwrap_or(needed)).unwrap_or(0))
+}
+
 fn climb(transaction: &Transaction<'_>, taken: usize) -> rusqlite::Result<()> {
     for step in STEPS.iter().skip(taken) {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", known())
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('steps', ?1)",
+        [known()],
+    )?;
+    transaction.pragma_update(None, "user_version", NEEDED)
 }
 
 /// Sees that the keys are those of this store, every one that may be needed.

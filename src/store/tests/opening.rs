@@ -199,12 +199,6 @@ async fn folder_that_cannot_be_made_is_told_by_its_path() {
     assert!(error.to_string().contains(place.dir().to_str().unwrap()));
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|window| window == text.as_bytes())
-}
-
 #[tokio::test]
 async fn address_of_a_moved_portal_is_kept_sealed_until_forgotten() {
     let place = Place::new();
@@ -234,12 +228,48 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     store.save_bot(&bot("ada")).await.unwrap();
     store.close().await;
     let older = Connection::open(place.database()).unwrap();
-    older.execute_batch("DROP TABLE addresses").unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE addresses; DROP TABLE pairs; DELETE FROM meta WHERE name = 'steps'",
+        )
+        .unwrap();
     older.pragma_update(None, "user_version", 1).unwrap();
     drop(older);
     let store = place.open().await;
     assert_eq!(store.bots().await.unwrap().len(), 1);
     assert!(store.addresses().await.unwrap().is_empty());
+    assert!(store.pairs().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn release_before_is_not_locked_out_of_the_store() {
+    let place = Place::new();
+    place.open().await.close().await;
+    // What the release before looks at: it knows two steps.
+    let needed: i64 = Connection::open(place.database())
+        .unwrap()
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(needed, 2);
+    place.open().await;
+}
+
+#[tokio::test]
+async fn store_that_took_steps_we_do_not_know_and_need_not_know_is_opened() {
+    let place = Place::new();
+    place.open().await.close().await;
+    let later = Connection::open(place.database()).unwrap();
+    let steps = "UPDATE meta SET value = 999 WHERE name = 'steps'";
+    assert_eq!(later.execute(steps, []).unwrap(), 1);
+    drop(later);
+    place.open().await.close().await;
+    let later = Connection::open(place.database()).unwrap();
+    let kept: i64 = later
+        .query_row("SELECT value FROM meta WHERE name = 'steps'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(kept, 999);
 }
 
 /// What a crash at this moment would leave.
