@@ -266,11 +266,7 @@ mod tests {
 
     #[test]
     fn bots_belong_to_their_maker_and_to_whom_it_shares_with() {
-        let callers = [
-            described("a", "b"),
-            described("b", ""),
-            described("c", "*"),
-        ];
+        let callers = [described("a", "b"), described("b", ""), described("c", "*")];
         let policy = Policy::new(callers.into()).unwrap();
         for (name, owner, owns) in [
             ("a", "a", true),
@@ -297,10 +293,7 @@ mod tests {
         let (_, same) = described("a", "");
         let both = [("a".to_owned(), same.clone()), ("b".to_owned(), same)];
         let ambiguous = Policy::new(both.into()).unwrap_err();
-        assert_eq!(
-            ambiguous.to_string(),
-            "`a` and `b` have the same token"
-        );
+        assert_eq!(ambiguous.to_string(), "`a` and `b` have the same token");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! setting. The only place that reads the environment. The manual is `config/default.toml`, which is
 //! compiled in.
 
+mod callers;
+mod grpc;
 mod layers;
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,6 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     fs,
-    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -23,13 +24,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::{
-    events, grpc,
+    callers::{Policy, service_account},
+    events,
     ids::PortalId,
     portal::{self, WebhookUrl},
     store, telemetry,
 };
 
-pub use layers::{Flags, Sources};
+pub use self::{
+    callers::Reload,
+    layers::{Flags, Sources},
+};
 
 /// The compiled-in manual and its defaults.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
@@ -38,7 +43,13 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 #[derive(Debug)]
 pub struct Config {
     /// The gRPC API.
-    pub grpc: grpc::Config,
+    pub grpc: crate::grpc::Config,
+    /// Who may call, and what.
+    pub callers: Policy,
+    /// Whose service accounts to believe.
+    pub service_accounts: Option<service_account::Config>,
+    /// Looks whether the callers in the file were changed; `None` without a file.
+    pub reload: Option<Reload>,
     /// The store.
     pub store: store::Config,
     /// The portals and how to call them.
@@ -84,9 +95,15 @@ impl Config {
     /// The first setting that is unknown, of the wrong type or breaks a rule.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let raw: Raw = layers::merge(sources)?;
+        let reload = Reload::of(sources);
+        let service_accounts = raw.service_accounts.check()?;
+        let callers = callers::policy(&raw.callers, service_accounts.is_some())?;
         Ok(Self {
-            grpc: raw.grpc.check()?,
+            grpc: raw.grpc.check(!callers.is_open())?,
             portals: portals(&raw)?,
+            callers,
+            service_accounts,
+            reload,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -128,7 +145,9 @@ struct Raw {
     default_portal: String,
     portals: BTreeMap<String, RawPortal>,
     assume: RawAssume,
-    grpc: RawGrpc,
+    callers: BTreeMap<String, callers::RawCaller>,
+    service_accounts: callers::RawServiceAccounts,
+    grpc: grpc::RawGrpc,
     store: RawStore,
     outbound: RawOutbound,
     rate: RawRate,
@@ -164,14 +183,6 @@ impl RawAssume {
             message_keys: given(self.message_keys, general.message_keys),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGrpc {
-    listen: String,
-    insecure: bool,
-    max_request_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -252,29 +263,6 @@ impl Span {
                 ),
             )),
         }
-    }
-}
-
-impl RawGrpc {
-    fn check(&self) -> Result<grpc::Config, Error> {
-        let listen: SocketAddr = self.listen.parse().map_err(|_| {
-            let rule = format!(
-                "must be an address and a port such as 127.0.0.1:50051, not \"{}\"",
-                self.listen
-            );
-            invalid("grpc.listen", rule)
-        })?;
-        if !listen.ip().is_loopback() && !self.insecure {
-            let rule = format!(
-                "is {listen}, beyond this machine, but callers are not authenticated: set `grpc.insecure` (flag \
-                 --insecure) if whatever surrounds the gateway keeps strangers out"
-            );
-            return Err(invalid("grpc.listen", rule));
-        }
-        Ok(grpc::Config {
-            listen,
-            max_request_bytes: size("grpc.max_request_bytes", self.max_request_bytes)?,
-        })
     }
 }
 

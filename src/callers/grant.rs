@@ -12,6 +12,8 @@ use crate::ids::{BotCode, PortalId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     name: Box<str>,
+    /// Whose turn it takes: no address looks like it.
+    turn: Arc<str>,
     /// Nobody is configured, so everybody may do everything.
     open: bool,
     portals: Patterns,
@@ -46,6 +48,7 @@ impl Grant {
     ) -> Self {
         Self {
             name: name.into(),
+            turn: format!("caller:{name}").into(),
             open: false,
             portals: terms.portals,
             bots: terms.bots,
@@ -61,6 +64,7 @@ impl Grant {
     pub fn open() -> Self {
         Self {
             name: "".into(),
+            turn: "".into(),
             open: true,
             portals: Patterns::all(),
             bots: Patterns::all(),
@@ -82,6 +86,12 @@ impl Grant {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whose turn its calls take.
+    #[must_use]
+    pub fn turn(&self) -> &Arc<str> {
+        &self.turn
     }
 
     /// Whether everybody may do everything.

@@ -79,7 +79,7 @@ fn defaults_are_complete_but_for_a_portal() {
     assert!(error.contains("`webhook_url` is missing"), "{error}");
     assert!(error.contains("BITRIX24_GATEWAY__WEBHOOK_URL"), "{error}");
     let config = Desk::ready().load();
-    assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.grpc.door.listen.to_string(), "127.0.0.1:50051");
     assert_eq!(config.events.idle_pause, Duration::from_secs(5));
     assert_eq!(config.portals.transport.timeout, Duration::from_secs(65));
 }
@@ -123,7 +123,7 @@ fn environment_of_others_does_not_matter() {
             .environment
             .push((name.to_owned(), value.to_owned()));
     }
-    assert_eq!(desk.load().grpc.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(desk.load().grpc.door.listen.to_string(), "127.0.0.1:50051");
 }
 
 #[test]

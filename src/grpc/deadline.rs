@@ -21,10 +21,11 @@ use tonic::{Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, info_span, warn};
 
 use super::{
+    audit,
     caller::Arrival,
     status::{Failure, Refusal, reason, status},
 };
-use crate::{lifecycle::Lifecycle, portal::Patience};
+use crate::portal::Patience;
 
 /// For calls without a deadline.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -44,9 +45,7 @@ pub(super) enum Work {
 
 /// Runs the work of one call within its deadline.
 pub(super) async fn within<T, E, F>(
-    life: &Lifecycle,
-    arrival: &Arrival,
-    rpc: &'static str,
+    arrival: &Arrival<'_>,
     work: Work,
     run: impl FnOnce(Patience) -> F,
 ) -> Result<Response<T>, Status>
@@ -56,30 +55,40 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
-    let patience = Patience::until(Arc::clone(&arrival.turn), patience_ends);
+    let patience = Patience::until(Arc::clone(arrival.caller.turn()), patience_ends);
+    let (rpc, call_id) = (arrival.rpc.name(), &arrival.call_id);
     // Also when the caller goes away and this future is dropped.
     let waiting = Waiting(patience.clone());
-    let call_id = call_id();
     // Work begins where it is awaited, before the time is looked at.
     if patience_ends <= Instant::now() {
-        return Err(status(&Refusal::Late, Some(&call_id)));
+        return Err(status(&Refusal::Late, Some(call_id)));
     }
+    // Also when nobody waits for the end any more.
+    let entry = (work == Work::Acts).then(|| audit::Entry::of(arrival));
     let span = info_span!("call", rpc, call.id = %call_id);
     // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
-    let running = AssertUnwindSafe(run(patience).instrument(span)).catch_unwind();
-    let outcome = timeout_at(patience_ends, life.keep(running)).await;
+    let running = run(patience).instrument(span);
+    let running = async move {
+        let ended = running.await.map_err(Into::<Failure>::into);
+        if let Some(entry) = entry {
+            entry.end(ended.as_ref().err().map_or("OK", Failure::reason));
+        }
+        ended
+    };
+    let running = AssertUnwindSafe(running).catch_unwind();
+    let outcome = timeout_at(patience_ends, arrival.parts.life.keep(running)).await;
     let unsent = waiting.0.leave();
     match outcome {
         Ok(Ok(Ok(value))) => Ok(Response::new(value)),
         Ok(Ok(Err(failure))) => {
-            let status = failure.into().status(&call_id);
+            let status = failure.status(call_id);
             warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
             Err(status)
         }
         // The panic told its message itself.
         Ok(Err(_panicked)) => {
             tracing::error!(rpc, call.id = %call_id, "call broke off");
-            Err(status(&Refusal::Broken, Some(&call_id)))
+            Err(status(&Refusal::Broken, Some(call_id)))
         }
         Err(_) => {
             let refusal = match work {
@@ -88,7 +97,7 @@ where
                 Work::Acts => Refusal::Unfinished,
             };
             warn!(rpc, call.id = %call_id, unsent, "caller is told that its deadline passed");
-            Err(status(&refusal, Some(&call_id)))
+            Err(status(&refusal, Some(call_id)))
         }
     }
 }
@@ -131,7 +140,7 @@ fn timeout(metadata: &MetadataMap) -> Duration {
 }
 
 /// Names a call in the log: a random start of the process and a number.
-fn call_id() -> String {
+pub(super) fn call_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());

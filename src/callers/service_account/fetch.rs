@@ -2,12 +2,7 @@
 //!
 //! Apart from the transport to portals, with which it shares neither credentials nor trust.
 
-use std::{
-    fs, io,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::{Request, body::Bytes, client::conn::http1, header};
@@ -146,7 +141,9 @@ async fn exchange(
         value.set_sensitive(true);
         request = request.header(header::AUTHORIZATION, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(Error::Request)?;
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(Error::Request)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(connection))
         .await
         .map_err(Error::Http)?;

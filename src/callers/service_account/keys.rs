@@ -58,8 +58,8 @@ impl Keys {
                     .public_key_use
                     .as_ref()
                     .is_none_or(|what| *what == PublicKeyUse::Signature);
-                let public =
-                    DecodingKey::from_jwk(key).is_ok_and(|key| key.family() != AlgorithmFamily::Hmac);
+                let public = DecodingKey::from_jwk(key)
+                    .is_ok_and(|key| key.family() != AlgorithmFamily::Hmac);
                 signs && public
             })
             .filter_map(|key| Some((key.common.key_id.clone()?, key)))
@@ -107,11 +107,8 @@ impl Keys {
             .checked_add(LEEWAY)
             .map_err(|_| Refused::Invalid)?;
         let begins = read.claims.nbf.map(second).transpose()?;
-        let begun = begins.is_none_or(|begins| {
-            begins
-                .checked_sub(LEEWAY)
-                .is_ok_and(|begins| begins <= now)
-        });
+        let begun = begins
+            .is_none_or(|begins| begins.checked_sub(LEEWAY).is_ok_and(|begins| begins <= now));
         if now >= expires || !begun {
             return Err(Refused::Invalid);
         }
