@@ -27,6 +27,9 @@ use crate::quirks;
 /// How long anything may take, by the paused clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The configuration file in a scene's folder, if there is one.
+pub(crate) const FILE: &str = "config.toml";
+
 /// Everything a test needs.
 pub(crate) struct Scene {
     pub(crate) sim: Sim,
@@ -72,6 +75,21 @@ impl Scene {
         settings: &[(&'static str, &str)],
         quirks: Quirks,
     ) -> Self {
+        Self::prepared(url, settings, quirks, |_| None).await
+    }
+
+    /// With a configuration file, for which others may be written into the folder.
+    pub(crate) async fn configured(file: impl FnOnce(&Path) -> String) -> Self {
+        let quirks = quirks::from_environment();
+        Self::prepared("webhook_url", &[], quirks, |folder| Some(file(folder))).await
+    }
+
+    async fn prepared(
+        url: &'static str,
+        settings: &[(&'static str, &str)],
+        quirks: Quirks,
+        file: impl FnOnce(&Path) -> Option<String>,
+    ) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             quirks,
@@ -82,6 +100,9 @@ impl Scene {
         let chat = portal.add_group_chat("Support", &[1, anna]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+        if let Some(text) = file(folder.path()) {
+            std::fs::write(folder.path().join(FILE), text).unwrap();
+        }
         let mut all = vec![(url, portal.webhook_url())];
         all.extend(
             settings
@@ -324,6 +345,7 @@ impl Gateway {
         flags.extend(settings.iter().cloned());
         let config = Config::load(&Sources {
             flags: Flags(flags),
+            file: Some(folder.join(FILE)).filter(|file| file.exists()),
             ..Sources::default()
         })
         .unwrap();
