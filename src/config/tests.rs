@@ -1,5 +1,7 @@
 //! Each layer over the one below, and each rule with its message.
 
+mod callers;
+
 use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
