@@ -250,12 +250,19 @@ fn address(text: &str) -> Result<Url, Error> {
 }
 
 /// Looks whether the callers were changed.
-#[derive(Debug)]
 pub struct Reload {
     sources: Sources,
     path: PathBuf,
     /// The hash of what it held.
     held: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what it reads from, which holds secrets.
+        let mut reload = f.debug_struct("Reload");
+        reload.field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Reload {

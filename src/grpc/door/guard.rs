@@ -241,3 +241,50 @@ impl HttpBody for UnderWay {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::callers::{Description, Policy};
+
+    const TOKEN: &str = "b24gw_of-a-test";
+
+    /// Who calls with the token from an address.
+    fn caller(from: &str) -> Result<Caller, Refusal> {
+        let described = Description {
+            tokens: vec![TokenHash::of(TOKEN)],
+            ..Description::default()
+        };
+        let described = BTreeMap::from([("support".to_owned(), described)]);
+        let callers = Callers::new(Policy::new(described).unwrap());
+        let share = Share {
+            calls: 1,
+            streams: 1,
+        };
+        let guard = Guard::new(callers, None, share, Audit::default());
+        let mut headers = HeaderMap::new();
+        let bearer = format!("Bearer {TOKEN}");
+        headers.insert(AUTHORIZATION, bearer.parse().unwrap());
+        guard.caller(&headers, Some(&Peer::plain(from.parse().unwrap())))
+    }
+
+    #[test]
+    fn token_is_not_taken_where_others_can_read_it() {
+        for from in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert_eq!(caller(from).unwrap().name(), "support", "{from}");
+        }
+        for from in ["10.0.0.7:5000", "[2001:db8::1]:5000", "0.0.0.0:5000"] {
+            let refused = caller(from);
+            assert!(matches!(refused, Err(Refusal::OpenCredential)), "{from}");
+        }
+    }
+
+    #[test]
+    fn turn_is_taken_by_the_caller_wherever_it_calls_from() {
+        let [one, other] = ["127.0.0.1:1", "[::1]:2"].map(|from| caller(from).unwrap());
+        assert_eq!(one.turn(), other.turn());
+        assert_eq!(&**one.turn(), "caller:support");
+    }
+}

@@ -12,7 +12,11 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Error};
 
@@ -226,6 +230,32 @@ async fn token_is_taken_over_tls_and_is_not_made_good_by_a_certificate() {
         .await
         .unwrap_err();
     assert_eq!(told(&status), unauthenticated());
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_does_not_shake_hands_is_ended_and_holds_nobody_up() {
+    let authority = Authority::new();
+    let scene = secured(&authority, &[by_certificate("support", SPIFFE)]).await;
+    let mut silent = TcpStream::connect(scene.address()).await.unwrap();
+    let mut slow = TcpStream::connect(scene.address()).await.unwrap();
+    // The beginning of a TLS record that promises more.
+    slow.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+    let own = authority.client(SPIFFE);
+    let channel = connect(scene.address(), &authority, Some(&own))
+        .await
+        .unwrap();
+    BotServiceClient::new(channel)
+        .list_bots(list())
+        .await
+        .unwrap();
+    let started = Instant::now();
+    for stream in [&mut silent, &mut slow] {
+        let mut heard = Vec::new();
+        let ended = timeout(Duration::from_secs(60), stream.read_to_end(&mut heard)).await;
+        let _how = ended.expect("it is ended");
+    }
+    let took = started.elapsed().as_secs();
+    assert!((5..=11).contains(&took), "{took}");
 }
 
 #[tokio::test(start_paused = true)]
