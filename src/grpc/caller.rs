@@ -181,12 +181,13 @@ impl<'a> Arrival<'a> {
             return Err(bots::Error::UnknownEvent.into());
         };
         let fits = named.is_none_or(|named| *named == portal);
-        if !fits || !sees(&self.parts.bots, &self.caller.grant, &portal, &code) {
+        let seen = fits && sees(&self.parts.bots, &self.caller.grant, &portal, &code);
+        self.place.portal = Some(portal);
+        self.place.bot = Some(code);
+        if !seen {
             let _told_otherwise = self.denied();
             return Err(bots::Error::UnknownEvent.into());
         }
-        self.place.portal = Some(portal);
-        self.place.bot = Some(code);
         Ok(())
     }
 
@@ -215,7 +216,8 @@ fn sees(bots: &Bots, grant: &Grant, portal: &PortalId, code: &BotCode) -> bool {
 #[derive(Debug)]
 pub(super) struct Sight {
     callers: Callers,
-    policy: Arc<Policy>,
+    /// The one that was last asked; not the one by which the call was let in, which may be older.
+    policy: Option<Arc<Policy>>,
     caller: Caller,
     bots: Bots,
     rpc: Rpc,
@@ -225,7 +227,7 @@ impl Sight {
     pub(super) fn of(arrival: &Arrival<'_>) -> Self {
         Self {
             callers: arrival.parts.callers.clone(),
-            policy: arrival.parts.callers.policy(),
+            policy: None,
             caller: arrival.caller.clone(),
             bots: arrival.parts.bots.clone(),
             rpc: arrival.rpc,
@@ -235,12 +237,13 @@ impl Sight {
     /// Looks whether the caller may still read, by the policy of now.
     pub(super) fn renew(&mut self) -> Result<(), Refusal> {
         let policy = self.callers.policy();
-        if Arc::ptr_eq(&policy, &self.policy) {
+        let asked = self.policy.as_ref();
+        if asked.is_some_and(|asked| Arc::ptr_eq(asked, &policy)) {
             return Ok(());
         }
         let grant = policy.find(&self.caller.credential);
         self.caller.grant = grant.map(Arc::clone).ok_or(Refusal::WrongCredential)?;
-        self.policy = policy;
+        self.policy = Some(policy);
         if self.caller.grant.allows(self.rpc) {
             Ok(())
         } else {
