@@ -2,16 +2,18 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     bots::{self, Bots},
+    callers::{Callers, service_account::ServiceAccounts},
     clock::Clock,
-    config::Config,
+    config::{Config, Reload},
     events::Events,
     fault::Chain,
-    grpc::{HealthService, Ledger, Parts, Server},
+    grpc::{self, Audit, HealthService, Ledger, Parts, Server},
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
@@ -19,6 +21,9 @@ use crate::{
 
 /// How long connections may take to close once the last call of them ended.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How often the configuration file is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often a store that cannot be written is tried again.
 const PROBE: Duration = Duration::from_secs(5);
@@ -30,6 +35,8 @@ pub struct App {
     portals: Portals,
     events: Events,
     server: Server,
+    callers: Callers,
+    reload: Option<Reload>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
     life: Lifecycle,
@@ -47,15 +54,9 @@ pub enum Error {
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),
-    /// The address cannot be taken.
-    #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        cause: std::io::Error,
-    },
+    /// Nobody can be let in.
+    #[error(transparent)]
+    Door(#[from] grpc::Error),
     /// Accepting connections failed.
     #[error("gRPC server: {}", Chain(.0))]
     Serve(#[source] tonic::transport::Error),
@@ -95,6 +96,9 @@ impl App {
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
         }
+        let callers = Callers::new(config.callers);
+        let accounts = config.service_accounts;
+        let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
             portals: portals.clone(),
             bots,
@@ -102,18 +106,23 @@ impl App {
             ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
             life: life.clone(),
+            callers: callers.clone(),
+            accounts,
+            audit: Audit::default(),
         };
-        let address = config.grpc.listen;
-        let listen = |cause| Error::Listen { address, cause };
+        let asked = config.grpc.door.listen;
         let server = match Server::bind(config.grpc, parts).await {
             Ok(server) => server,
-            Err(cause) => {
+            Err(error) => {
                 store.close().await;
-                return Err(listen(cause));
+                return Err(error.into());
             }
         };
+        let address = server.address();
         Ok(Self {
-            address: server.address().map_err(listen)?,
+            address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            callers,
+            reload: config.reload,
             store,
             portals,
             events,
@@ -159,6 +168,8 @@ impl App {
             portals,
             events,
             server,
+            callers,
+            reload,
             address,
             life,
             ..
@@ -166,6 +177,9 @@ impl App {
         let health = HealthService::default();
         events.start(&life);
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
+        if let Some(reload) = reload {
+            life.spawn(follow(reload, callers, life.stop().clone()));
+        }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
         let broke_off = tokio::select! {
@@ -201,6 +215,48 @@ async fn look_over(store: Store, life: Lifecycle) {
     match checked {
         Ok(()) => info!("the store is sound"),
         Err(error) => error!(error = %Chain(&error), "the store is not sound"),
+    }
+}
+
+/// Puts changed callers in force, until the stop begins.
+async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+        let look = tokio::task::spawn_blocking(move || {
+            let found = reload.look();
+            (reload, found)
+        });
+        let found = match look.await {
+            Ok((same, found)) => {
+                reload = same;
+                found
+            }
+            Err(error) => {
+                error!(%error, "the configuration file is not looked at any more");
+                return;
+            }
+        };
+        match found {
+            Ok(None) => {}
+            // Somebody who empties the file does not mean to let everybody in.
+            Ok(Some(policy)) if policy.is_open() && !callers.policy().is_open() => {
+                error!(
+                    "the changed configuration has no callers: those before stay, to let everybody in start again"
+                );
+            }
+            Ok(Some(policy)) => {
+                let count = policy.len();
+                if callers.replace(policy) {
+                    info!(callers = count, "callers were changed");
+                }
+            }
+            Err(error) => {
+                error!(%error, "the changed configuration cannot be used: the callers before stay");
+            }
+        }
     }
 }
 

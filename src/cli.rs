@@ -5,12 +5,14 @@ use std::{path::PathBuf, process::ExitCode};
 #[cfg(feature = "sim")]
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use secrecy::ExposeSecret as _;
 
 use crate::{
     app::{self, App},
+    callers::{TokenHash, token},
     clock::Clock,
     config::{Config, Flags, Sources},
-    lifecycle, telemetry,
+    grpc, lifecycle, telemetry,
 };
 
 /// One typed gRPC API in front of Bitrix24 chat-bots.
@@ -33,6 +35,15 @@ enum Command {
     Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
+    /// What callers need.
+    #[command(subcommand)]
+    Callers(CallersCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum CallersCommand {
+    /// Print a new bearer token, which is kept nowhere, and the setting that accepts it.
+    NewToken,
 }
 
 #[derive(Debug, Args)]
@@ -72,9 +83,23 @@ impl Cli {
                 print!("{}", crate::config::DEFAULTS);
                 ExitCode::SUCCESS
             }
+            Command::Callers(CallersCommand::NewToken) => match token::new_token() {
+                #[expect(clippy::print_stdout, reason = "it is what the command is for")]
+                Ok(token) => {
+                    let token = token.expose_secret();
+                    println!("{token}");
+                    println!("token_sha256 = [\"{}\"]", TokenHash::of(token));
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(1, &Randomless(error)),
+            },
         }
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the system has no random numbers to give: {0}")]
+struct Randomless(#[source] getrandom::Error);
 
 impl Serve {
     async fn run(self) -> ExitCode {
@@ -94,7 +119,9 @@ impl Serve {
         };
         let app = match built {
             Ok(app) => app,
-            Err(error @ app::Error::Transport(_)) => return fail(USAGE, &error),
+            Err(error @ (app::Error::Transport(_) | app::Error::Door(grpc::Error::Tls(_)))) => {
+                return fail(USAGE, &error);
+            }
             Err(error) => return fail(1, &error),
         };
         if let Some(path) = app.created_key_file() {

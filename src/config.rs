@@ -4,6 +4,8 @@
 //! setting. The only place that reads the environment. The manual is `config/default.toml`, which is
 //! compiled in.
 
+mod callers;
+mod grpc;
 mod layers;
 mod oauth;
 mod portals;
@@ -15,7 +17,6 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     fs,
-    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -25,14 +26,19 @@ use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::{events, grpc, portal, store, telemetry};
-
 use self::{
     oauth::RawOAuth,
     portals::{RawAssume, RawPortal, portals},
 };
+use crate::{
+    callers::{Policy, service_account},
+    events, portal, store, telemetry,
+};
 
-pub use layers::{Flags, Sources};
+pub use self::{
+    callers::Reload,
+    layers::{Flags, Sources},
+};
 
 /// The compiled-in manual and its defaults.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
@@ -41,7 +47,13 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 #[derive(Debug)]
 pub struct Config {
     /// The gRPC API.
-    pub grpc: grpc::Config,
+    pub grpc: crate::grpc::Config,
+    /// Who may call, and what.
+    pub callers: Policy,
+    /// Whose service accounts to believe.
+    pub service_accounts: Option<service_account::Config>,
+    /// Looks whether the callers in the file were changed; `None` without a file.
+    pub reload: Option<Reload>,
     /// The store.
     pub store: store::Config,
     /// The portals and how to call them.
@@ -87,9 +99,15 @@ impl Config {
     /// The first setting that is unknown, of the wrong type or breaks a rule.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let raw: Raw = layers::merge(sources)?;
+        let reload = Reload::of(sources);
+        let service_accounts = raw.service_accounts.check()?;
+        let callers = callers::policy(&raw.callers, service_accounts.is_some())?;
         Ok(Self {
-            grpc: raw.grpc.check()?,
+            grpc: raw.grpc.check(!callers.is_open())?,
             portals: portals(&raw, sources)?,
+            callers,
+            service_accounts,
+            reload,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -132,7 +150,9 @@ struct Raw {
     oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,
     assume: RawAssume,
-    grpc: RawGrpc,
+    callers: BTreeMap<String, callers::RawCaller>,
+    service_accounts: callers::RawServiceAccounts,
+    grpc: grpc::RawGrpc,
     store: RawStore,
     outbound: RawOutbound,
     rate: RawRate,
@@ -140,14 +160,6 @@ struct Raw {
     polling: RawPolling,
     events: RawEvents,
     log: RawLog,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGrpc {
-    listen: String,
-    insecure: bool,
-    max_request_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -230,29 +242,6 @@ impl Span {
                 ),
             )),
         }
-    }
-}
-
-impl RawGrpc {
-    fn check(&self) -> Result<grpc::Config, Error> {
-        let listen: SocketAddr = self.listen.parse().map_err(|_| {
-            let rule = format!(
-                "must be an address and a port such as 127.0.0.1:50051, not \"{}\"",
-                self.listen
-            );
-            invalid("grpc.listen", rule)
-        })?;
-        if !listen.ip().is_loopback() && !self.insecure {
-            let rule = format!(
-                "is {listen}, beyond this machine, but callers are not authenticated: set `grpc.insecure` (flag \
-                 --insecure) if whatever surrounds the gateway keeps strangers out"
-            );
-            return Err(invalid("grpc.listen", rule));
-        }
-        Ok(grpc::Config {
-            listen,
-            max_request_bytes: size("grpc.max_request_bytes", self.max_request_bytes)?,
-        })
     }
 }
 

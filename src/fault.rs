@@ -17,6 +17,8 @@ pub enum Kind {
     Exists,
     /// The portal or our policy does not allow this.
     Denied,
+    /// Nothing proves who the caller is.
+    Unproven,
     /// The system is not in a state in which this can be done.
     Unready,
     /// A cursor or page points outside what is kept.

@@ -1,14 +1,18 @@
 //! The gRPC edge: decode, one call inwards, encode.
 //!
-//! Everything that can be judged without a portal is judged in `convert`, before a call is spent.
+//! The `door` lets connections in and finds out who calls; `caller` asks whether they may, and `audit`
+//! tells what they did. Everything that can be judged without a portal is judged in `convert`, before
+//! a call is spent.
 //! `deadline` bounds how long a caller waits, never what was sent. `ledger` lets a call that
 //! carries a key run once. `status` is the only place that knows gRPC codes, but for `unread`:
 //! what the server library refuses by itself.
 
+mod audit;
 mod bots;
 mod caller;
 mod convert;
 mod deadline;
+mod door;
 mod events;
 mod info;
 mod ledger;
@@ -19,18 +23,20 @@ mod unread;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use tokio::net::TcpListener;
-use tonic::{
-    service::Routes,
-    transport::{Server as TonicServer, server::TcpIncoming},
-};
+use tonic::{service::Routes, transport::Server as TonicServer};
 use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-pub use self::ledger::Ledger;
+use self::door::{Door, guard::Guard};
+pub use self::{
+    audit::Audit,
+    door::{Config as DoorConfig, Error, guard::Share, tls::Files as TlsFiles},
+    ledger::Ledger,
+};
 use crate::{
     bots::Bots,
+    callers::{Callers, service_account::ServiceAccounts},
     events::Events,
     lifecycle::Lifecycle,
     portal::Portals,
@@ -40,10 +46,14 @@ use crate::{
 /// Where and how to listen.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where connections come in.
+    pub door: DoorConfig,
     /// Largest request, bytes.
     pub max_request_bytes: usize,
+    /// Headers of one call, bytes.
+    pub max_header_bytes: u32,
+    /// What one caller may have under way.
+    pub share: Share,
 }
 
 /// Idle connections are asked for a sign of life this often, so that dead ones end.
@@ -54,9 +64,6 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Calls and streams at once on one connection.
 const STREAMS: u32 = 2000;
-
-/// Headers of one call, bytes.
-const HEADERS: u32 = 16 << 10;
 
 /// What the services work with.
 #[derive(Debug, Clone)]
@@ -73,12 +80,18 @@ pub struct Parts {
     pub log_id: crate::store::LogId,
     /// Keeps hold of calls in flight.
     pub life: Lifecycle,
+    /// Who may do what.
+    pub callers: Callers,
+    /// Whose service accounts to believe.
+    pub accounts: Option<ServiceAccounts>,
+    /// Tells who did what.
+    pub audit: Audit,
 }
 
 /// A server that is bound and not yet serving.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    door: Door,
     config: Config,
     parts: Parts,
 }
@@ -88,10 +101,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When it is taken or not ours.
-    pub async fn bind(config: Config, parts: Parts) -> io::Result<Self> {
+    /// When it is taken or not ours, or the certificate cannot be used.
+    pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         Ok(Self {
-            listener: TcpListener::bind(config.listen).await?,
+            door: Door::bind(&config.door).await?,
             config,
             parts,
         })
@@ -103,30 +116,43 @@ impl Server {
     ///
     /// When the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.door.address()
     }
 
     /// Serves until the stop begins, then until the last call ended.
     ///
     /// # Errors
     ///
-    /// When accepting connections fails.
+    /// When the server library gives up.
     pub async fn run(self, health: HealthService) -> Result<(), tonic::transport::Error> {
         let Self {
-            listener,
+            door,
             config,
             parts,
         } = self;
-        let stop = parts.life.stop().clone();
+        let life = parts.life.clone();
+        let stop = life.stop().clone();
+        if let Some(tls) = door.tls() {
+            life.spawn(tls.keep_reading(stop.clone()));
+        }
+        if let Some(accounts) = parts.accounts.clone() {
+            life.spawn(accounts.keep_reading(stop.clone()));
+        }
+        let guard = Guard::new(
+            parts.callers.clone(),
+            parts.accounts.clone(),
+            config.share,
+            parts.audit.clone(),
+        );
         let routes = routes(&config, parts, health);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = door.open(stop.clone());
         TonicServer::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-            .tcp_keepalive(Some(KEEPALIVE))
             .max_concurrent_streams(STREAMS)
-            .http2_max_header_list_size(HEADERS)
+            .http2_max_header_list_size(config.max_header_bytes)
             .layer(MapResponseLayer::new(unread::explain))
+            .layer(guard)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await

@@ -36,6 +36,8 @@ pub mod portal;
 
 pub mod store;
 
+pub mod callers;
+
 pub mod lifecycle;
 pub mod telemetry;
 

@@ -10,6 +10,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "cli/callers.rs"]
+mod callers;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/process.rs"]

@@ -6,7 +6,11 @@ use bitrix24_gateway::proto::v1::{
     self as pb, answer_command_request::Target, bot_service_client::BotServiceClient,
 };
 use tokio::{task::JoinSet, time::Instant};
-use tonic::transport::Channel;
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 use crate::common::{
     Outcome,
@@ -42,6 +46,7 @@ pub(crate) async fn round(
     concurrent: usize,
     time: Duration,
     keys: Keys,
+    token: &str,
 ) -> Outcome<Seen> {
     let keys = match keys {
         Keys::None => String::new(),
@@ -53,6 +58,7 @@ pub(crate) async fn round(
         &concurrent.to_string(),
         &time.as_secs_f64().to_string(),
         &keys,
+        token,
     ];
     let [calls, seconds, p50_us, p99_us] = Process::numbers(&arguments).await?;
     Ok(Seen {
@@ -64,7 +70,15 @@ pub(crate) async fn round(
 }
 
 /// The process: calls, and tells what it saw. Ends with an error when a call failed.
-pub(crate) async fn run(address: &str, concurrent: &str, seconds: &str, keys: &str) -> Outcome<()> {
+pub(crate) async fn run(
+    address: &str,
+    concurrent: &str,
+    seconds: &str,
+    keys: &str,
+    token: &str,
+) -> Outcome<()> {
+    let bearer: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+    let bearer = Some(bearer).filter(|_| !token.is_empty());
     let time = Duration::from_secs_f64(seconds.parse()?);
     let channel = Channel::from_shared(format!("http://{address}"))?
         .tcp_nodelay(true)
@@ -75,7 +89,7 @@ pub(crate) async fn run(address: &str, concurrent: &str, seconds: &str, keys: &s
     for number in 0..concurrent.parse()? {
         let client = BotServiceClient::new(channel.clone());
         let key = (!keys.is_empty()).then(|| format!("{keys}-{number}"));
-        callers.spawn(caller(client, number, key, began + time));
+        callers.spawn(caller(client, number, key, bearer.clone(), began + time));
     }
     let mut latencies = Vec::new();
     while let Some(ended) = callers.join_next().await {
@@ -98,6 +112,7 @@ async fn caller(
     mut client: BotServiceClient<Channel>,
     number: usize,
     key: Option<String>,
+    bearer: Option<MetadataValue<Ascii>>,
     until: Instant,
 ) -> Result<Vec<Duration>, tonic::Status> {
     let mut latencies = Vec::new();
@@ -106,7 +121,7 @@ async fn caller(
         if began >= until {
             return Ok(latencies);
         }
-        let request = pb::AnswerCommandRequest {
+        let mut request = Request::new(pb::AnswerCommandRequest {
             bot_code: BOT_CODE.to_owned(),
             // Calls of one dialog leave one at a time.
             target: Some(Target::Invocation(pb::CommandInvocation {
@@ -123,7 +138,11 @@ async fn caller(
                 .map(|key| format!("{key}-{}", latencies.len()))
                 .unwrap_or_default(),
             ..pb::AnswerCommandRequest::default()
-        };
+        });
+        if let Some(bearer) = &bearer {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", bearer.clone());
+        }
         client.answer_command(request).await?;
         latencies.push(began.elapsed());
     }

@@ -3,7 +3,12 @@
 //! Both sides take turns in short rounds, and the middle of each figure counts: what else happens on
 //! the machine then hits both alike.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bitrix24_gateway::callers::TokenHash;
 
 use crate::{
     books,
@@ -70,13 +75,15 @@ struct Side<'a> {
     process: &'a Process,
     /// Where commits are counted.
     store: Option<PathBuf>,
+    /// What its callers show; empty for nothing.
+    token: &'a str,
 }
 
 impl Side<'_> {
     async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
         let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), books::commits);
         let (cpu, committed) = (books::cpu_time(self.process)?, commits(self)?);
-        let seen = load::round(self.address, concurrent, time, keys).await?;
+        let seen = load::round(self.address, concurrent, time, keys, self.token).await?;
         let cpu = books::cpu_time(self.process)? - cpu;
         let committed = commits(self)?.wrapping_sub(committed);
         let calls = seen.calls;
@@ -129,11 +136,13 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
         address: &bare_address,
         process: &bare,
         store: None,
+        token: "",
     };
     let ours = Side {
         address: &gateway.address,
         process: &gateway.process,
         store: Some(folder.join("store")),
+        token: "",
     };
 
     report::head(plan);
@@ -171,8 +180,52 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
         }
         report::keyed(concurrent, &Figures::median(&rounds));
     }
+    guarded(plan, folder, &portal, &ours).await?;
     gateway.process.stop().await?;
     let ready = startup::ready_after(folder, &portal, plan.starts).await?;
     report::verdict(&compared, ready);
+    Ok(())
+}
+
+/// What it costs to know who calls: a gateway with a caller beside the one that lets everybody in.
+async fn guarded(plan: Plan, folder: &Path, portal: &str, open: &Side<'_>) -> Outcome<()> {
+    const TOKEN: &str = "b24gw_benchmark";
+    let own = folder.join("guarded");
+    std::fs::create_dir(&own)?;
+    std::fs::copy(folder.join(CA_FILE), own.join(CA_FILE))?;
+    // The bot is registered before there are callers, so that it belongs to whoever may register.
+    let gateway = Gateway::start(&own, portal, &UNPACED).await?;
+    gateway.register(BOT_CODE).await?;
+    gateway.process.stop().await?;
+    let hash = TokenHash::of(TOKEN).to_string();
+    let [unpaced] = UNPACED;
+    let settings = [
+        unpaced,
+        ("CALLERS__BENCHMARK__TOKEN_SHA256", hash.as_str()),
+        ("CALLERS__BENCHMARK__PORTALS", "default"),
+        ("CALLERS__BENCHMARK__BOTS", "support_*"),
+        ("CALLERS__BENCHMARK__RPCS", "answer, manage"),
+    ];
+    let gateway = Gateway::start(&own, portal, &settings).await?;
+    let guarded = Side {
+        address: &gateway.address,
+        process: &gateway.process,
+        store: None,
+        token: TOKEN,
+    };
+    report::guarded_head();
+    guarded
+        .round(CONCURRENT[2], plan.round / 2, Keys::None)
+        .await?;
+    for concurrent in CONCURRENT {
+        let (mut of_open, mut of_guarded) = (Vec::new(), Vec::new());
+        for _ in 0..plan.rounds {
+            of_open.push(open.round(concurrent, plan.round, Keys::None).await?);
+            of_guarded.push(guarded.round(concurrent, plan.round, Keys::None).await?);
+        }
+        let (of_open, of_guarded) = (Figures::median(&of_open), Figures::median(&of_guarded));
+        report::guarded(concurrent, &of_open, &of_guarded);
+    }
+    gateway.process.stop().await?;
     Ok(())
 }

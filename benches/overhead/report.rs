@@ -62,6 +62,16 @@ pub(crate) fn keyed(concurrent: usize, figures: &Figures) {
     );
 }
 
+pub(crate) fn guarded_head() {
+    println!("\ngateway that knows its callers by token, beside one that lets everybody in");
+    println!("at once  CPU us/call  of it for callers");
+}
+
+pub(crate) fn guarded(concurrent: usize, open: &Figures, guarded: &Figures) {
+    let own = guarded.cpu_us - open.cpu_us;
+    println!("{concurrent:7} {:12.1} {own:18.1}", guarded.cpu_us);
+}
+
 /// What was wanted, and whether it came about.
 pub(crate) fn verdict(compared: &[(usize, Figures, Figures)], ready: Duration) {
     println!();

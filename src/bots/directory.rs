@@ -51,6 +51,27 @@ impl Bots {
             .ok_or(Error::UnknownBot(name))
     }
 
+    /// Asks something about the owner of a bot; nobody, an empty name, owns one that is not there.
+    pub(crate) fn with_owner<T>(
+        &self,
+        portal: &PortalId,
+        code: &BotCode,
+        ask: impl FnOnce(&str) -> T,
+    ) -> T {
+        let name = (portal.clone(), code.clone());
+        ask(self.known().get(&name).map_or("", |bot| &bot.owner))
+    }
+
+    /// The bot that an event of the log happened to.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) async fn bot_of_event(&self, seq: u64) -> Result<Option<Name>, Error> {
+        let found = self.0.store.find(seq).await?;
+        Ok(found.map(|stored| (stored.portal, stored.code)))
+    }
+
     /// How far fetching a bot's events came.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ impl Bots {
             bot_id: None,
             token: derive(0),
             generation: 0,
-            owner: wish.owner.clone(),
+            owner: wish.owner.name().to_owned(),
             event_mode: EventMode::Fetch,
             properties: Value::Null,
             commands: Value::Null,

@@ -36,7 +36,10 @@ impl Bots {
         let name = (wish.portal.clone(), wish.code.clone());
         let _turn = self.0.changes.of(name.clone()).await;
         let known = self.known().get(&name).cloned();
-        if known.as_ref().is_some_and(|bot| bot.owner != wish.owner) {
+        if known
+            .as_ref()
+            .is_some_and(|bot| !wish.owner.owns(&bot.owner))
+        {
             return Err(Error::NotYours(wish.code));
         }
         let (record, found) = self.locate(&portal, &wish, known, patience).await?;

@@ -1,5 +1,7 @@
 //! What a registration asks for, and what it finds and does.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::{
@@ -7,6 +9,7 @@ use super::{
     wish::{Properties, Settings},
 };
 use crate::{
+    callers::Grant,
     ids::{BotCode, PortalId},
     portal::{
         self, Portal,
@@ -22,7 +25,7 @@ pub struct Registration {
     /// Under which code.
     pub code: BotCode,
     /// Who asks, and will own it.
-    pub owner: String,
+    pub owner: Arc<Grant>,
     /// What it looks like.
     pub properties: Properties,
     /// Bitrix24's name of the type; `None` for the default.

@@ -8,7 +8,10 @@ use std::{
     fmt::Write as _,
     future::Future,
     panic::AssertUnwindSafe,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,10 +21,11 @@ use tonic::{Response, Status, metadata::MetadataMap};
 use tracing::{Instrument as _, info_span, warn};
 
 use super::{
+    audit,
     caller::Arrival,
     status::{Failure, Refusal, reason, status},
 };
-use crate::{lifecycle::Lifecycle, portal::Patience};
+use crate::portal::Patience;
 
 /// For calls without a deadline.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -39,11 +43,9 @@ pub(super) enum Work {
     Acts,
 }
 
-/// Runs the work of one call within its deadline. Of how it arrived nothing is kept meanwhile.
+/// Runs the work of one call within its deadline. Of how it arrived hardly anything is kept meanwhile.
 pub(super) fn within<T, E, F>(
-    life: &Lifecycle,
-    arrival: Arrival,
-    rpc: &'static str,
+    arrival: Arrival<'_>,
     work: Work,
     run: impl FnOnce(Patience) -> F,
 ) -> impl Future<Output = Result<Response<T>, Status>> + Send
@@ -53,16 +55,28 @@ where
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
     let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
-    let patience = Patience::until(arrival.turn, patience_ends);
-    let call_id = call_id();
+    let patience = Patience::until(Arc::clone(arrival.caller.turn()), patience_ends);
+    let rpc = arrival.rpc.name();
     // Also when the caller goes away and the future is dropped.
     let waiting = Waiting(patience.clone());
     // Work begins where it is awaited, before the time is looked at.
     let running = (patience_ends > Instant::now()).then(|| {
-        let span = info_span!("call", rpc, call.id = %call_id);
+        // Also when nobody waits for the end any more.
+        let entry = (work == Work::Acts).then(|| audit::Entry::of(&arrival));
+        let span = info_span!("call", rpc, call.id = %arrival.call_id);
+        let running = run(patience).instrument(span);
+        let running = async move {
+            let ended = running.await.map_err(Into::<Failure>::into);
+            if let Some(entry) = entry {
+                entry.end(ended.as_ref().err().map_or("OK", Failure::reason));
+            }
+            ended
+        };
         // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
-        life.keep(AssertUnwindSafe(run(patience).instrument(span)).catch_unwind())
+        let running = AssertUnwindSafe(running).catch_unwind();
+        arrival.parts.life.keep(running)
     });
+    let call_id = arrival.call_id;
     async move {
         let Some(running) = running else {
             return Err(status(&Refusal::Late, Some(&call_id)));
@@ -72,7 +86,7 @@ where
         match outcome {
             Ok(Ok(Ok(value))) => Ok(Response::new(value)),
             Ok(Ok(Err(failure))) => {
-                let status = failure.into().status(&call_id);
+                let status = failure.status(&call_id);
                 warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
                 Err(status)
             }
@@ -132,7 +146,7 @@ fn timeout(metadata: &MetadataMap) -> Duration {
 }
 
 /// Names a call in the log: a random start of the process and a number.
-fn call_id() -> String {
+pub(super) fn call_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use super::{
     Parts,
+    caller::{Arrival, Sight},
     convert::{event, subscription},
     status::status,
 };
@@ -26,9 +27,11 @@ pub(super) type CommandStream =
 /// Opens a stream of slash commands.
 pub(super) async fn subscribe(
     parts: &Parts,
+    mut arrival: Arrival<'_>,
     request: pb::SubscribeCommandEventsRequest,
 ) -> Result<Response<CommandStream>, Status> {
-    let wish = subscription::subscription(&parts.portals, request)?;
+    let wish = subscription::subscription(&mut arrival, request)?;
+    let sight = Sight::of(&arrival);
     let portal = wish.view.portal.clone();
     let feed = parts
         .events
@@ -37,6 +40,7 @@ pub(super) async fn subscribe(
     let feed = feed.map_err(|error| status(&error, None))?;
     let reader = Reader {
         feed,
+        sight,
         events: parts.events.clone(),
         portal,
         commands: wish.commands,
@@ -52,6 +56,7 @@ pub(super) async fn subscribe(
 /// A caller's stream.
 struct Reader {
     feed: Feed,
+    sight: Sight,
     events: Events,
     portal: Option<PortalId>,
     /// Only these; empty for all.
@@ -66,12 +71,15 @@ impl Reader {
             return None;
         }
         let item = loop {
-            match self.feed.next(self.heartbeat).await {
+            let next = self.feed.next(self.heartbeat).await;
+            if let Err(refusal) = self.sight.renew() {
+                break Err(refusal.into());
+            }
+            match next {
                 Ok(Next::Silence) => {
-                    break Ok(Item::Heartbeat(event::heartbeat(
-                        &self.events,
-                        self.portal.as_ref(),
-                    )));
+                    let seen = |portal: &PortalId| self.sight.sees_portal(portal);
+                    let heartbeat = event::heartbeat(&self.events, self.portal.as_ref(), seen);
+                    break Ok(Item::Heartbeat(heartbeat));
                 }
                 Ok(Next::Removed) => {
                     break Ok(Item::Gap(event::removed(
@@ -103,6 +111,9 @@ impl Reader {
 
     /// What a stored entry is to this caller, if anything.
     fn item(&self, stored: &store::Stored) -> Option<Item> {
+        if !self.sight.sees(&stored.portal, &stored.code) {
+            return None;
+        }
         let entry = match &stored.entry.item {
             store::Item::Gap(gap) => return Some(Item::Gap(event::gap(stored, gap))),
             store::Item::Event(entry) => entry,

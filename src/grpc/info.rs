@@ -2,9 +2,12 @@
 
 use tonic::{Request, Response, Status};
 
-use super::Parts;
-use crate::proto::v1::{
-    GetServerInfoRequest, GetServerInfoResponse, server_service_server::ServerService,
+use super::{Parts, caller::Arrival};
+use crate::{
+    callers::Rpc,
+    proto::v1::{
+        GetServerInfoRequest, GetServerInfoResponse, server_service_server::ServerService,
+    },
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
@@ -16,15 +19,14 @@ pub(super) struct Service(pub(super) Parts);
 impl ServerService for Service {
     async fn get_server_info(
         &self,
-        _: Request<GetServerInfoRequest>,
+        request: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
-        let default = self.0.portals.default_portal();
+        let (arrival, _) = Arrival::of(&self.0, Rpc::GetServerInfo, request);
+        let default = arrival.default_portal();
         Ok(Response::new(GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             features: FEATURES.map(str::to_owned).to_vec(),
-            default_portal: default
-                .map(|portal| portal.id().to_string())
-                .unwrap_or_default(),
+            default_portal: default.map(|portal| portal.to_string()).unwrap_or_default(),
             log_id: self.0.log_id.to_string(),
         }))
     }

@@ -24,7 +24,7 @@ use self::{
     outcome::{Outcome, is_kept, was_impatient},
 };
 use super::{
-    caller::Caller,
+    caller::Arrival,
     status::{Failure, Refusal},
 };
 use crate::{
@@ -129,10 +129,15 @@ impl Ledger {
     }
 
     /// What runs a call of a portal.
-    pub(super) fn once(&self, claim: Option<Claim>, rpc: &str, portal: &PortalId) -> Once {
+    pub(super) fn once(
+        &self,
+        claim: Option<Claim>,
+        arrival: &Arrival<'_>,
+        portal: &PortalId,
+    ) -> Once {
         let call = claim.map(|Claim { key, request }| {
-            let owner = Caller::anybody().into_owner();
-            let place = seal::place(&["call", &owner, portal.as_str(), rpc, &key]);
+            let (owner, rpc) = (arrival.caller.name(), arrival.rpc.name());
+            let place = seal::place(&["call", owner, portal.as_str(), rpc, &key]);
             Call {
                 key: URL_SAFE_NO_PAD.encode(hash(&place)),
                 request,

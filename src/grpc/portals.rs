@@ -2,8 +2,11 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Parts, convert::portal};
-use crate::proto::v1::{self as pb, portal_service_server::PortalService};
+use super::{Parts, caller::Arrival, convert::portal, status::Refusal};
+use crate::{
+    callers::Rpc,
+    proto::v1::{self as pb, portal_service_server::PortalService},
+};
 
 pub(super) struct Service(pub(super) Parts);
 
@@ -13,8 +16,14 @@ impl PortalService for Service {
         &self,
         request: Request<pb::ListPortalsRequest>,
     ) -> Result<Response<pb::ListPortalsResponse>, Status> {
-        let page = portal::list(&request.into_inner())?;
+        let (arrival, request) = Arrival::of(&self.0, Rpc::ListPortals, request);
+        let page = portal::list(&request)?;
+        arrival.any_portal()?;
         let portals = self.0.portals.list();
+        let seen = portals
+            .into_iter()
+            .filter(|portal| arrival.caller.may_use(portal.id()));
+        let portals = seen.collect();
         let (portals, next_page_token) = page.cut(portals, |portal| portal.id().to_string());
         Ok(Response::new(pb::ListPortalsResponse {
             portals: portals.iter().map(portal::portal).collect(),
@@ -26,7 +35,10 @@ impl PortalService for Service {
         &self,
         request: Request<pb::GetPortalRequest>,
     ) -> Result<Response<pb::GetPortalResponse>, Status> {
-        let found = portal::one(&self.0.portals, &request.into_inner())?;
+        let (mut arrival, request) = Arrival::of(&self.0, Rpc::GetPortal, request);
+        let id = portal::one(&mut arrival, &request)?;
+        let found = self.0.portals.get(&id);
+        let found = found.ok_or_else(|| Refusal::UnknownPortal(id.to_string()))?;
         Ok(Response::new(pb::GetPortalResponse {
             portal: Some(portal::portal(&found)),
         }))

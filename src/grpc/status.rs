@@ -38,6 +38,24 @@ pub(crate) enum Refusal {
     /// The portal named is not there.
     #[error("there is no portal `{0}`")]
     UnknownPortal(String),
+    /// The caller may not do this, or not with this.
+    #[error("this caller may not do that")]
+    Denied,
+    /// Nothing tells who calls.
+    #[error("the call carries no credential")]
+    NoCredential,
+    /// What the call carries proves nobody.
+    #[error("the credential of the call is not valid")]
+    WrongCredential,
+    /// The credential was sent for anybody to read.
+    #[error("credentials are taken over TLS, a Unix socket or loopback only")]
+    OpenCredential,
+    /// Nobody can tell yet who calls.
+    #[error("the keys that prove callers were not read yet")]
+    NotReady,
+    /// The caller has as many under way as it may.
+    #[error("this caller has as many {0} under way as `{1}` allows")]
+    TooMany(&'static str, &'static str),
     /// The event id was given by another log.
     #[error(
         "the event id belongs to another event log, perhaps of a gateway whose store was replaced"
@@ -70,6 +88,10 @@ impl Fault for Refusal {
                 Kind::Invalid
             }
             Self::UnknownPortal(_) => Kind::Missing,
+            Self::Denied => Kind::Denied,
+            Self::NoCredential | Self::WrongCredential | Self::OpenCredential => Kind::Unproven,
+            Self::NotReady => Kind::Unavailable,
+            Self::TooMany(..) => Kind::Exhausted,
             Self::Late | Self::ReadUnfinished => Kind::Late,
             Self::Unfinished | Self::OutcomeLost => Kind::Ambiguous,
             Self::Broken => Kind::Internal,
@@ -81,6 +103,12 @@ impl Fault for Refusal {
             Self::Invalid(_) => Reason::InvalidRequest,
             Self::NoDefaultPortal => Reason::NoDefaultPortal,
             Self::UnknownPortal(_) => Reason::UnknownPortal,
+            Self::Denied => Reason::CallerDenied,
+            Self::NoCredential | Self::WrongCredential | Self::OpenCredential => {
+                Reason::CallerUnauthenticated
+            }
+            Self::NotReady => Reason::GatewayNotReady,
+            Self::TooMany(..) => Reason::QuotaExceeded,
             Self::ForeignEvent => Reason::ForeignCursor,
             Self::Late | Self::ReadUnfinished => Reason::DeadlineExceeded,
             Self::Unfinished | Self::OutcomeLost => Reason::OutcomeUnknown,
@@ -92,7 +120,7 @@ impl Fault for Refusal {
     fn origin(&self) -> Origin {
         match self {
             Self::Unfinished | Self::ReadUnfinished => Origin::Portal,
-            Self::Broken | Self::OutcomeLost => Origin::Gateway,
+            Self::Broken | Self::OutcomeLost | Self::NotReady => Origin::Gateway,
             _ => Origin::Caller,
         }
     }
@@ -112,7 +140,17 @@ impl Fault for Refusal {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        None
+        match self {
+            Self::NotReady | Self::TooMany(..) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The published name of the reason.
+    pub(crate) fn reason_name(&self) -> &'static str {
+        self.reason().as_str()
     }
 }
 
@@ -143,6 +181,23 @@ impl Failure {
         match self {
             Self::New(fault) => status(&**fault, Some(call_id)),
             Self::Again(earlier) => again(earlier, call_id),
+        }
+    }
+}
+
+impl Failure {
+    /// The published name of the reason.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::New(fault) => fault.reason().as_str(),
+            Self::Again(earlier) => {
+                let told = reason(earlier);
+                let known = Reason::ALL.iter().map(|reason| reason.as_str());
+                known
+                    .into_iter()
+                    .find(|name| *name == told)
+                    .unwrap_or_default()
+            }
         }
     }
 }
@@ -211,6 +266,7 @@ fn code(fault: &dyn Fault) -> Code {
         Kind::Missing => Code::NotFound,
         Kind::Exists => Code::AlreadyExists,
         Kind::Denied => Code::PermissionDenied,
+        Kind::Unproven => Code::Unauthenticated,
         Kind::Unready => Code::FailedPrecondition,
         Kind::OutOfRange => Code::OutOfRange,
         Kind::Exhausted => Code::ResourceExhausted,

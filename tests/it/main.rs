@@ -16,6 +16,7 @@ mod story;
 mod answers;
 mod assumptions;
 mod bad_input;
+mod callers;
 mod clock_set;
 mod commands;
 mod deadlines;

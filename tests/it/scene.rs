@@ -35,6 +35,9 @@ use crate::quirks;
 /// How long anything may take, by the paused clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The configuration file in a scene's folder, if there is one.
+pub(crate) const FILE: &str = "config.toml";
+
 /// Everything a test needs.
 pub(crate) struct Scene {
     pub(crate) sim: Sim,
@@ -92,13 +95,21 @@ impl Scene {
             );
             all
         };
-        Self::made(quirks, webhook).await
+        Self::made(quirks, webhook, |_| None).await
+    }
+
+    /// With a configuration file, for which others may be written into the folder.
+    pub(crate) async fn configured(file: impl FnOnce(&Path) -> String) -> Self {
+        let webhook = async |_: &Sim, portal: &Portal| vec![("webhook_url", portal.webhook_url())];
+        let quirks = quirks::from_environment();
+        Self::made(quirks, webhook, |folder| Some(file(folder))).await
     }
 
     /// With the settings that are made of the simulation and its portal.
     pub(crate) async fn made(
         quirks: Quirks,
         settings: impl AsyncFnOnce(&Sim, &Portal) -> Vec<(&'static str, String)>,
+        file: impl FnOnce(&Path) -> Option<String>,
     ) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
@@ -110,6 +121,9 @@ impl Scene {
         let chat = portal.add_group_chat("Support", &[1, anna]);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+        if let Some(text) = file(folder.path()) {
+            std::fs::write(folder.path().join(FILE), text).unwrap();
+        }
         let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
         let gateway = Gateway::start(&sim, clock_set, folder.path(), &all).await;
@@ -365,6 +379,7 @@ impl Gateway {
         flags.extend(settings.iter().cloned());
         let config = Config::load(&Sources {
             flags: Flags(flags),
+            file: Some(folder.join(FILE)).filter(|file| file.exists()),
             ..Sources::default()
         })
         .unwrap();

@@ -8,18 +8,20 @@ use super::{
 use crate::{
     bots::{Answer, Answered, IfClosed, Target},
     events::cursor::EventId,
-    grpc::status::Refusal,
+    grpc::{
+        caller::Arrival,
+        status::{Failure, Refusal},
+    },
     ids::{BotCode, DialogId, PortalId},
-    portal::Portals,
     proto::v1::{self as pb, answer_command_request},
     store::LogId,
 };
 
-pub(in crate::grpc) fn answer(
-    portals: &Portals,
+pub(in crate::grpc) async fn answer(
+    arrival: &mut Arrival<'_>,
     log: LogId,
     request: pb::AnswerCommandRequest,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, Failure> {
     use answer_command_request::Target as Wished;
     let mut check = Check::default();
     let portal = named(&mut check, &request.portal);
@@ -53,18 +55,28 @@ pub(in crate::grpc) fn answer(
     check.idempotency_key(&request.idempotency_key);
     let (portal, target) = check.done(portal.zip(target))?;
     let target = match target {
-        Wish::Event(EventId(cursor)) if cursor.log != log => return Err(Refusal::ForeignEvent),
-        Wish::Event(EventId(cursor)) => Target::Event {
+        Wish::Event(EventId(cursor)) if cursor.log != log => {
+            return Err(Refusal::ForeignEvent.into());
+        }
+        Wish::Event(EventId(cursor)) => {
+            let seq = cursor.seq;
             // The event knows its portal; a name is one more thing that must fit.
-            portal: match portal {
+            let portal = match portal {
                 Named::Default => None,
-                named @ Named::Portal(_) => Some(named.find(portals)?),
-            },
-            code: bot,
-            seq: cursor.seq,
-        },
+                named @ Named::Portal(_) => Some(match &bot {
+                    Some(code) => arrival.bot(named, code)?,
+                    None => arrival.portal(named)?,
+                }),
+            };
+            arrival.event(seq, portal.as_ref()).await?;
+            Target::Event {
+                portal,
+                code: bot,
+                seq,
+            }
+        }
         Wish::Command(code, ids, dialog) => Target::Command {
-            portal: portal.find(portals)?,
+            portal: arrival.bot(portal, &code)?,
             code,
             command_id: ids.command_id,
             message_id: ids.message_id,
@@ -85,16 +97,16 @@ enum Wish {
 }
 
 /// The portal in whose name an idempotency key of this answer counts: the named one, else the default.
-pub(in crate::grpc) fn scope(portals: &Portals, answer: &Answer) -> PortalId {
+pub(in crate::grpc) fn scope(arrival: &Arrival<'_>, answer: &Answer) -> PortalId {
     match &answer.target {
         Target::Command { portal, .. }
         | Target::Event {
             portal: Some(portal),
             ..
         } => portal.clone(),
-        Target::Event { portal: None, .. } => portals
+        Target::Event { portal: None, .. } => arrival
             .default_portal()
-            .map_or_else(PortalId::default_portal, |portal| portal.id().clone()),
+            .unwrap_or_else(PortalId::default_portal),
     }
 }
 

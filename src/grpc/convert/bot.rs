@@ -8,9 +8,9 @@ use crate::{
         Adoption, AdoptionStart, IfExists, Name, Outcome, Properties, Registered, Registration,
         Settings, Updated, wish::Color,
     },
-    grpc::status::Refusal,
+    grpc::{caller::Arrival, status::Refusal},
     ids::{BotCode, PortalId},
-    portal::{Portals, wire},
+    portal::wire,
     proto::v1 as pb,
     store::{self, BotState, EventMode},
 };
@@ -25,30 +25,33 @@ const AVATAR_BYTES: usize = 2 << 20;
 const TOKEN_CHARACTERS: usize = 40;
 
 /// The bot a call is for.
-pub(in crate::grpc) fn name(portals: &Portals, portal: &str, code: &str) -> Result<Name, Refusal> {
+pub(in crate::grpc) fn name(
+    arrival: &mut Arrival<'_>,
+    portal: &str,
+    code: &str,
+) -> Result<Name, Refusal> {
     let mut check = Check::default();
     let portal = named(&mut check, portal);
     let code: Option<BotCode> = check.parsed("bot_code", code);
     let (portal, code) = check.done(portal.zip(code))?;
-    Ok((portal.find(portals)?, code))
+    Ok((arrival.bot(portal, &code)?, code))
 }
 
 /// A page of a portal's bots.
 pub(in crate::grpc) fn list(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: &pb::ListBotsRequest,
 ) -> Result<(PortalId, Page), Refusal> {
     let mut check = Check::default();
     let portal = named(&mut check, &request.portal);
     let page = Page::parse(&mut check, request.page_size, &request.page_token);
     let (portal, page) = check.done(portal.zip(page))?;
-    Ok((portal.find(portals)?, page))
+    Ok((arrival.portal(portal)?, page))
 }
 
 pub(in crate::grpc) fn registration(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::RegisterBotRequest,
-    owner: String,
 ) -> Result<Registration, Refusal> {
     let mut check = Check::default();
     let portal = named(&mut check, &request.portal);
@@ -82,9 +85,9 @@ pub(in crate::grpc) fn registration(
     };
     let (portal, code) = check.done(portal.zip(code))?;
     Ok(Registration {
-        portal: portal.find(portals)?,
+        portal: arrival.new_bot(portal, &code)?,
         code,
-        owner,
+        owner: arrival.caller.grant(),
         properties,
         kind,
         settings,
@@ -94,7 +97,7 @@ pub(in crate::grpc) fn registration(
 }
 
 pub(in crate::grpc) fn update(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::UpdateBotRequest,
 ) -> Result<(Name, Properties, Settings), Refusal> {
     let mut check = Check::default();
@@ -125,7 +128,7 @@ pub(in crate::grpc) fn update(
         );
     }
     let (portal, code) = check.done(portal.zip(code))?;
-    Ok(((portal.find(portals)?, code), properties, settings))
+    Ok(((arrival.bot(portal, &code)?, code), properties, settings))
 }
 
 pub(super) fn if_exists(check: &mut Check, number: i32) -> IfExists {

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     bots::{CommandChange, CommandTarget, CommandWish, Execution, IfExists, Name, Outcome},
-    grpc::status::Refusal,
+    grpc::{caller::Arrival, status::Refusal},
     ids::{CommandName, Language},
-    portal::{Portals, wire},
+    portal::wire,
     proto::v1 as pb,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 const TEXT_CHARACTERS: usize = 20_000;
 
 pub(in crate::grpc) fn registration(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::RegisterCommandRequest,
 ) -> Result<(Name, CommandWish, IfExists), Refusal> {
     let mut check = Check::default();
@@ -50,11 +50,11 @@ pub(in crate::grpc) fn registration(
         hidden: request.hidden,
         extranet_support: request.extranet_support,
     };
-    Ok(((portal.find(portals)?, code), wish, if_exists))
+    Ok(((arrival.bot(portal, &code)?, code), wish, if_exists))
 }
 
 pub(in crate::grpc) fn change(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::UpdateCommandRequest,
 ) -> Result<(Name, CommandTarget, CommandChange), Refusal> {
     use pb::update_command_request::Target;
@@ -103,11 +103,11 @@ pub(in crate::grpc) fn change(
         );
     }
     let ((portal, code), target) = check.done(portal.zip(code).zip(target))?;
-    Ok(((portal.find(portals)?, code), target, change))
+    Ok(((arrival.bot(portal, &code)?, code), target, change))
 }
 
 pub(in crate::grpc) fn removal(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::UnregisterCommandRequest,
 ) -> Result<(Name, CommandTarget), Refusal> {
     use pb::unregister_command_request::Target;
@@ -120,12 +120,12 @@ pub(in crate::grpc) fn removal(
         None => without_target(&mut check),
     };
     let ((portal, code), target) = check.done(portal.zip(code).zip(target))?;
-    Ok(((portal.find(portals)?, code), target))
+    Ok(((arrival.bot(portal, &code)?, code), target))
 }
 
 /// A page of a bot's commands.
 pub(in crate::grpc) fn list(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: &pb::ListCommandsRequest,
 ) -> Result<(Name, Page), Refusal> {
     let mut check = Check::default();
@@ -133,11 +133,11 @@ pub(in crate::grpc) fn list(
     let code = check.parsed("bot_code", &request.bot_code);
     let page = Page::parse(&mut check, request.page_size, &request.page_token);
     let ((portal, code), page) = check.done(portal.zip(code).zip(page))?;
-    Ok(((portal.find(portals)?, code), page))
+    Ok(((arrival.bot(portal, &code)?, code), page))
 }
 
 pub(in crate::grpc) fn execution(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::ExecuteCommandRequest,
 ) -> Result<Execution, Refusal> {
     let mut check = Check::default();
@@ -149,7 +149,7 @@ pub(in crate::grpc) fn execution(
     check.idempotency_key(&request.idempotency_key);
     let (portal, command) = check.done(portal.zip(command))?;
     Ok(Execution {
-        portal: portal.find(portals)?,
+        portal: arrival.portal(portal)?,
         bot_id: request.bot_id,
         message_id: request.message_id,
         command,

@@ -152,10 +152,15 @@ pub(in crate::grpc) fn removed(events: &Events, portal: Option<&PortalId>) -> pb
 }
 
 /// A sign of life.
-pub(in crate::grpc) fn heartbeat(events: &Events, portal: Option<&PortalId>) -> pb::Heartbeat {
+pub(in crate::grpc) fn heartbeat(
+    events: &Events,
+    portal: Option<&PortalId>,
+    seen: impl Fn(&PortalId) -> bool,
+) -> pb::Heartbeat {
     let health = events
         .health(portal)
         .into_iter()
+        .filter(|(id, ..)| seen(id))
         .map(|(id, state, progress)| pb::PortalHealth {
             portal: id.to_string(),
             state: portal::health(state.health).into(),

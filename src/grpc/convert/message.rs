@@ -9,8 +9,7 @@ use super::{
 };
 use crate::{
     bots::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage},
-    grpc::status::Refusal,
-    portal::Portals,
+    grpc::{caller::Arrival, status::Refusal},
     proto::v1 as pb,
 };
 
@@ -21,7 +20,7 @@ const FORWARDS: usize = 100;
 const BUSY_SECONDS: std::ops::RangeInclusive<u64> = 1..=600;
 
 pub(in crate::grpc) fn sending(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::SendMessageRequest,
 ) -> Result<Message, Refusal> {
     let mut check = Check::default();
@@ -53,7 +52,7 @@ pub(in crate::grpc) fn sending(
     check.idempotency_key(&request.idempotency_key);
     let ((portal, bot), dialog) = check.done(portal.zip(bot).zip(dialog))?;
     Ok(Message {
-        portal: portal.find(portals)?,
+        portal: arrival.bot(portal, &bot)?,
         bot,
         dialog,
         content,
@@ -74,7 +73,7 @@ pub(in crate::grpc) fn sent(sent: SentMessage) -> pb::SendMessageResponse {
 }
 
 pub(in crate::grpc) fn change(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::UpdateMessageRequest,
 ) -> Result<(MessageName, MessageChange), Refusal> {
     let mut check = Check::default();
@@ -115,7 +114,7 @@ pub(in crate::grpc) fn change(
     check.idempotency_key(&request.idempotency_key);
     let (portal, bot) = check.done(portal.zip(bot))?;
     let name = MessageName {
-        portal: portal.find(portals)?,
+        portal: arrival.bot(portal, &bot)?,
         bot,
         id: request.message_id,
     };
@@ -123,7 +122,7 @@ pub(in crate::grpc) fn change(
 }
 
 pub(in crate::grpc) fn deletion(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::DeleteMessageRequest,
 ) -> Result<(MessageName, bool), Refusal> {
     let mut check = Check::default();
@@ -133,7 +132,7 @@ pub(in crate::grpc) fn deletion(
     check.idempotency_key(&request.idempotency_key);
     let (portal, bot) = check.done(portal.zip(bot))?;
     let name = MessageName {
-        portal: portal.find(portals)?,
+        portal: arrival.bot(portal, &bot)?,
         bot,
         id: request.message_id,
     };
@@ -141,7 +140,7 @@ pub(in crate::grpc) fn deletion(
 }
 
 pub(in crate::grpc) fn busy(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::NotifyActionRequest,
 ) -> Result<Busy, Refusal> {
     let mut check = Check::default();
@@ -163,7 +162,7 @@ pub(in crate::grpc) fn busy(
     check.idempotency_key(&request.idempotency_key);
     let ((portal, bot), dialog) = check.done(portal.zip(bot).zip(dialog))?;
     Ok(Busy {
-        portal: portal.find(portals)?,
+        portal: arrival.bot(portal, &bot)?,
         bot,
         dialog,
         action,

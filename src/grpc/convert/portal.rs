@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::{check::Check, page::Page, time};
 use crate::{
     fault::Reason,
-    grpc::status::Refusal,
+    grpc::{caller::Arrival, status::Refusal},
     ids::PortalId,
     portal::{
-        Assumption, Budget, Credential, Health, Portal, Portals, Switch, assume::Shown,
-        state::LastFailure,
+        Assumption, Budget, Credential, Health, Portal, Switch, assume::Shown, state::LastFailure,
     },
     proto::v1 as pb,
 };
@@ -37,20 +36,6 @@ pub(super) fn named(check: &mut Check, text: &str) -> Option<Named> {
     check.parsed("portal", text).map(Named::Portal)
 }
 
-impl Named {
-    /// The portal, if it is there.
-    pub(super) fn find(self, portals: &Portals) -> Result<PortalId, Refusal> {
-        match self {
-            Self::Portal(id) if portals.get(&id).is_some() => Ok(id),
-            Self::Portal(id) => Err(Refusal::UnknownPortal(id.to_string())),
-            Self::Default => {
-                let default = portals.default_portal().map(|portal| portal.id().clone());
-                default.ok_or(Refusal::NoDefaultPortal)
-            }
-        }
-    }
-}
-
 /// A page of all portals.
 pub(in crate::grpc) fn list(request: &pb::ListPortalsRequest) -> Result<Page, Refusal> {
     let mut check = Check::default();
@@ -60,15 +45,12 @@ pub(in crate::grpc) fn list(request: &pb::ListPortalsRequest) -> Result<Page, Re
 
 /// The portal a caller wants to read.
 pub(in crate::grpc) fn one(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: &pb::GetPortalRequest,
-) -> Result<Portal, Refusal> {
+) -> Result<PortalId, Refusal> {
     let mut check = Check::default();
     let named = named(&mut check, &request.portal);
-    let id = check.done(named)?.find(portals)?;
-    portals
-        .get(&id)
-        .ok_or_else(|| Refusal::UnknownPortal(id.to_string()))
+    arrival.portal(check.done(named)?)
 }
 
 /// A portal, outwards.

@@ -10,9 +10,8 @@ use super::{
 };
 use crate::{
     events::{Start, View},
-    grpc::status::Refusal,
-    ids::CommandName,
-    portal::Portals,
+    grpc::{caller::Arrival, status::Refusal},
+    ids::{BotCode, CommandName},
     proto::v1::{self as pb, stream_start::Position},
 };
 
@@ -32,12 +31,12 @@ pub(in crate::grpc) struct Subscription {
 }
 
 pub(in crate::grpc) fn subscription(
-    portals: &Portals,
+    arrival: &mut Arrival<'_>,
     request: pb::SubscribeCommandEventsRequest,
 ) -> Result<Subscription, Refusal> {
     let mut check = Check::default();
     let portal = named(&mut check, &request.portal);
-    let bots = names(&mut check, "bot_codes", &request.bot_codes);
+    let bots: Vec<BotCode> = names(&mut check, "bot_codes", &request.bot_codes);
     let commands = names(&mut check, "commands", &request.commands);
     let start = start(&mut check, request.start);
     let heartbeat = match request.heartbeat_interval {
@@ -55,11 +54,15 @@ pub(in crate::grpc) fn subscription(
         },
     };
     let (portal, start) = check.done(portal.zip(start))?;
-    // Empty means every portal here, not the default one.
+    // Empty means every portal the caller may see, not the default one.
     let portal = match portal {
-        Named::Default => None,
-        named @ Named::Portal(_) => Some(named.find(portals)?),
+        Named::Default => {
+            arrival.any_portal()?;
+            None
+        }
+        named @ Named::Portal(_) => Some(arrival.portal(named)?),
     };
+    bots.iter().try_for_each(|code| arrival.bot_name(code))?;
     Ok(Subscription {
         view: View {
             portal,

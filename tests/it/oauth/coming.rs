@@ -262,7 +262,7 @@ async fn name_of_a_webhook_is_not_taken_over() {
         settings.push(("portals.hooked.webhook_url", portal.webhook_url()));
         settings
     };
-    let scene = Scene::made(crate::quirks::from_environment(), settings).await;
+    let scene = Scene::made(crate::quirks::from_environment(), settings, |_| None).await;
     let portal = PortalConfig {
         member_id: Some("hooked".to_owned()),
         ..PortalConfig::default()

@@ -50,7 +50,7 @@ impl Stage {
     }
 
     async fn with(settings: &[(&'static str, &str)], webhook: bool) -> Self {
-        let scene = Scene::made(quirks::from_environment(), async |sim, portal| {
+        let settings = async |sim: &Sim, portal: &Portal| {
             portal.rename_to("a.portal.test").await.unwrap();
             let mut all: Vec<_> = common(sim);
             all.push(("default_portal", "acme".to_owned()));
@@ -61,8 +61,8 @@ impl Stage {
             let further = settings.iter();
             all.extend(further.map(|(key, value)| (*key, (*value).to_owned())));
             all
-        });
-        let scene = scene.await;
+        };
+        let scene = Scene::made(quirks::from_environment(), settings, |_| None).await;
         scene.errors_have_names();
         scene.portal.set_limits(Limits::none());
         let client_id = known_in(&scene.portal);

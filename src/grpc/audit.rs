@@ -1,0 +1,148 @@
+//! Who did what to whom, and who was not let: one line for each, in the log under `audit`.
+//!
+//! Names and outcomes only, never what was said, and nothing of a credential.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
+use tracing::info;
+
+use super::caller::Arrival;
+use crate::ids::{BotCode, PortalId};
+
+/// Denials that are told in one second; who floods the door does not flood the log.
+const DENIALS: u32 = 20;
+
+/// What a call is about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    pub(super) portal: Option<PortalId>,
+    pub(super) bot: Option<BotCode>,
+    pub(super) event: Option<u64>,
+}
+
+impl Place {
+    fn portal(&self) -> &str {
+        self.portal.as_ref().map_or("", PortalId::as_str)
+    }
+
+    fn bot(&self) -> &str {
+        self.bot.as_ref().map_or("", BotCode::as_str)
+    }
+}
+
+/// Tells of denials. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Audit(Arc<Mutex<Second>>);
+
+/// The second that denials are counted in.
+#[derive(Debug, Default)]
+struct Second {
+    began: Option<Instant>,
+    told: u32,
+    untold: u64,
+}
+
+impl Audit {
+    pub(super) fn denied(
+        &self,
+        caller: &str,
+        rpc: &str,
+        place: &Place,
+        call_id: &str,
+        outcome: &str,
+    ) {
+        let Some(untold) = self.may_tell(Instant::now()) else {
+            return;
+        };
+        info!(
+            target: "audit",
+            caller,
+            rpc,
+            portal = place.portal(),
+            bot = place.bot(),
+            event.seq = place.event,
+            outcome,
+            call.id = call_id,
+            untold,
+            "denied"
+        );
+    }
+
+    /// How many were passed over since the last one that was told; `None` to pass over this one.
+    fn may_tell(&self, now: Instant) -> Option<u64> {
+        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = second
+            .began
+            .is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1));
+        if fresh {
+            second.began = Some(now);
+            second.told = 0;
+        }
+        if second.told >= DENIALS {
+            second.untold += 1;
+            return None;
+        }
+        second.told += 1;
+        Some(std::mem::take(&mut second.untold))
+    }
+}
+
+/// The line of a call that changes something, written when it ended, however it did.
+pub(super) struct Entry {
+    caller: Box<str>,
+    rpc: &'static str,
+    place: Place,
+    call_id: String,
+    outcome: &'static str,
+}
+
+impl Entry {
+    pub(super) fn of(arrival: &Arrival<'_>) -> Self {
+        Self {
+            caller: arrival.caller.name().into(),
+            rpc: arrival.rpc.name(),
+            place: arrival.place.clone(),
+            call_id: arrival.call_id.clone(),
+            // Unless it comes to an end.
+            outcome: "BROKEN_OFF",
+        }
+    }
+
+    /// Ends it: `OK` or the published name of a reason.
+    pub(super) fn end(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        info!(
+            target: "audit",
+            caller = &*self.caller,
+            rpc = self.rpc,
+            portal = self.place.portal(),
+            bot = self.place.bot(),
+            event.seq = self.place.event,
+            outcome = self.outcome,
+            call.id = self.call_id,
+            "done"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn flood_of_denials_is_told_in_part_and_counted() {
+        let audit = Audit::default();
+        let now = Instant::now();
+        let told = (0..50).filter_map(|_| audit.may_tell(now)).count();
+        assert_eq!(told, 20);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(audit.may_tell(later), Some(30));
+        assert_eq!(audit.may_tell(later), Some(0));
+    }
+}
