@@ -38,11 +38,7 @@ pub enum Error {
 ///
 /// When the filter does not parse.
 pub fn start(config: &Config) -> Result<(), Error> {
-    let mut filter = EnvFilter::builder().parse(&config.level)?;
-    // Who did what is told at every level, and headers, which hold credentials, at none.
-    for always in ["audit=info", "h2=info"] {
-        filter = filter.add_directive(always.parse()?);
-    }
+    let filter = filter(&config.level)?;
     let colours = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let registry = tracing_subscriber::registry().with(filter);
@@ -52,4 +48,34 @@ pub fn start(config: &Config) -> Result<(), Error> {
         Format::Json => registry.with(layer.json()).try_init(),
     };
     Ok(())
+}
+
+/// The filter as the operator wishes it, but for two things.
+fn filter(level: &str) -> Result<EnvFilter, Error> {
+    let mut filter = EnvFilter::builder().parse(level)?;
+    // Who did what is told at every level, unless the operator says otherwise in so many words.
+    if !level.contains("audit") {
+        filter = filter.add_directive("audit=info".parse()?);
+    }
+    // Headers, which hold credentials, are told at none.
+    Ok(filter.add_directive("h2=info".parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_is_told_unless_it_is_named_and_headers_never() {
+        for (level, told) in [
+            ("error", "audit=info"),
+            ("trace", "audit=info"),
+            ("info,audit=off", "audit=off"),
+        ] {
+            let filter = filter(&format!("{level},h2=trace")).unwrap().to_string();
+            let has = |directive: &str| filter.split(',').any(|part| part == directive);
+            assert!(has(told) && has("h2=info") && !has("h2=trace"), "{filter}");
+            assert!(told == "audit=info" || !has("audit=info"), "{filter}");
+        }
+    }
 }
