@@ -69,6 +69,12 @@ const USAGE: u8 = 2;
 impl Cli {
     /// Does what the command line says.
     pub async fn run(self) -> ExitCode {
+        let code = self.act().await;
+        telemetry::flush();
+        code
+    }
+
+    async fn act(self) -> ExitCode {
         match self.command {
             Command::Serve(serve) => serve.run().await,
             #[cfg(feature = "sim")]
@@ -222,6 +228,7 @@ fn misuse(error: &clap::Error) -> String {
     reason = "logging may not run yet, and this is for whoever typed the command"
 )]
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    telemetry::flush();
     eprintln!("bitrix24-gateway: {error}");
     ExitCode::from(code)
 }

@@ -1,7 +1,11 @@
 //! Logs of the process, on standard error.
 
+mod lines;
+
 use std::io::IsTerminal as _;
 
+use self::lines::Lines;
+pub(crate) use self::lines::flush;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -40,7 +44,9 @@ pub enum Error {
 pub fn start(config: &Config) -> Result<(), Error> {
     let filter = filter(&config.level)?;
     let colours = std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let layer = fmt::layer()
+        .with_writer(Lines::of_process())
+        .with_ansi(colours);
     let registry = tracing_subscriber::registry().with(filter);
     // Fails only when logging runs already, as in tests that start many gateways.
     let _already_started = match config.format {

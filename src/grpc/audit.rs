@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 use tracing::info;
 
-use super::caller::Arrival;
+use super::caller::Caller;
 use crate::ids::{BotCode, PortalId};
 
 /// Denials that are told in one second; who floods the door does not flood the log.
@@ -90,20 +90,20 @@ impl Audit {
 
 /// The line of a call that changes something, written when it ended, however it did.
 pub(super) struct Entry {
-    caller: Box<str>,
+    caller: Caller,
     rpc: &'static str,
     place: Place,
-    call_id: String,
+    call_id: Arc<str>,
     outcome: &'static str,
 }
 
 impl Entry {
-    pub(super) fn of(arrival: &Arrival<'_>) -> Self {
+    pub(super) fn new(caller: Caller, rpc: &'static str, place: Place, call_id: Arc<str>) -> Self {
         Self {
-            caller: arrival.caller.name().into(),
-            rpc: arrival.rpc.name(),
-            place: arrival.place.clone(),
-            call_id: arrival.call_id.clone(),
+            caller,
+            rpc,
+            place,
+            call_id,
             // Unless it comes to an end.
             outcome: "BROKEN_OFF",
         }
@@ -119,13 +119,13 @@ impl Drop for Entry {
     fn drop(&mut self) {
         info!(
             target: "audit",
-            caller = &*self.caller,
-            rpc = self.rpc,
-            portal = self.place.portal(),
+            caller = self.caller.name(),
+            rpc = %self.rpc,
+            portal = %self.place.portal(),
             bot = self.place.bot(),
             event.seq = self.place.event,
-            outcome = self.outcome,
-            call.id = self.call_id,
+            outcome = %self.outcome,
+            call.id = %self.call_id,
             "done"
         );
     }

@@ -81,7 +81,7 @@ pub(super) struct Arrival<'a> {
     pub(super) caller: Caller,
     pub(super) rpc: Rpc,
     /// Names the call in our log.
-    pub(super) call_id: String,
+    pub(super) call_id: Arc<str>,
     /// What it is about, as far as that is known.
     pub(super) place: audit::Place,
 }

@@ -54,17 +54,27 @@ where
     E: Into<Failure> + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    let patience_ends = answer_by(Instant::now(), timeout(&arrival.metadata));
-    let patience = Patience::until(Arc::clone(arrival.caller.turn()), patience_ends);
-    let rpc = arrival.rpc.name();
+    let Arrival {
+        parts,
+        metadata,
+        caller,
+        rpc,
+        call_id,
+        place,
+    } = arrival;
+    let rpc = rpc.name();
+    let patience_ends = answer_by(Instant::now(), timeout(&metadata));
+    let patience = Patience::until(Arc::clone(caller.turn()), patience_ends);
     // Also when the caller goes away and the future is dropped.
     let waiting = Waiting(patience.clone());
     // Work begins where it is awaited, before the time is looked at.
     let running = (patience_ends > Instant::now()).then(|| {
-        // Also when nobody waits for the end any more.
-        let entry = (work == Work::Acts).then(|| audit::Entry::of(&arrival));
-        let span = info_span!("call", rpc, call.id = %arrival.call_id);
+        let span = info_span!("call", rpc, call.id = %call_id);
         let running = run(patience).instrument(span);
+        // Also when nobody waits for the end any more.
+        let call_id = Arc::clone(&call_id);
+        let entry = || audit::Entry::new(caller, rpc, place, call_id);
+        let entry = (work == Work::Acts).then(entry);
         let running = async move {
             let ended = running.await.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {
@@ -73,10 +83,8 @@ where
             ended
         };
         // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
-        let running = AssertUnwindSafe(running).catch_unwind();
-        arrival.parts.life.keep(running)
+        parts.life.keep(AssertUnwindSafe(running).catch_unwind())
     });
-    let call_id = arrival.call_id;
     async move {
         let Some(running) = running else {
             return Err(status(&Refusal::Late, Some(&call_id)));
@@ -146,7 +154,7 @@ fn timeout(metadata: &MetadataMap) -> Duration {
 }
 
 /// Names a call in the log: a random start of the process and a number.
-pub(super) fn call_id() -> String {
+pub(super) fn call_id() -> Arc<str> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());
@@ -154,7 +162,7 @@ pub(super) fn call_id() -> String {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     // Writing to a string cannot fail.
     let _written = write!(id, "{start:08x}-{number:x}");
-    id
+    id.into()
 }
 
 #[cfg(test)]
