@@ -161,7 +161,8 @@ impl BotService for Service {
     ) -> Result<Response<pb::AnswerCommandResponse>, Status> {
         let (mut arrival, request) = Arrival::of(&self.0, Rpc::AnswerCommand, request);
         let claim = Claim::of(&request);
-        let wish = answer::answer(&mut arrival, self.0.log_id, request).await;
+        // Apart, so that its room is not kept while the call waits.
+        let wish = Box::pin(answer::answer(&mut arrival, self.0.log_id, request)).await;
         let wish = Box::new(wish.map_err(|failure| failure.status(&arrival.call_id))?);
         let portal = answer::scope(&arrival, &wish);
         let once = self.0.ledger.once(claim, &arrival, &portal);

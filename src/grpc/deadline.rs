@@ -70,18 +70,17 @@ where
     // Work begins where it is awaited, before the time is looked at.
     let running = (patience_ends > Instant::now()).then(|| {
         let span = info_span!("call", rpc, call.id = %call_id);
-        let running = run(patience).instrument(span);
         // Also when nobody waits for the end any more.
         let call_id = Arc::clone(&call_id);
         let entry = || audit::Entry::new(caller, rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
-        let running = async move {
-            let ended = running.await.map_err(Into::<Failure>::into);
+        let running = run(patience).instrument(span).map(move |ended| {
+            let ended = ended.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {
                 entry.end(ended.as_ref().err().map_or("OK", Failure::reason));
             }
             ended
-        };
+        });
         // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
         parts.life.keep(AssertUnwindSafe(running).catch_unwind())
     });

@@ -136,7 +136,8 @@ impl Queue {
                 if !keyring.is_failing() {
                     self.gate().pass(method)?;
                 }
-                keyring.ready(method, patience).await
+                // Apart: hardly anybody waits for tokens, and thousands may wait for their turn.
+                Box::pin(keyring.ready(method, patience)).await
             }
             _ => Ok(()),
         }

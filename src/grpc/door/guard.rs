@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt as _;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{
     Status,
@@ -197,16 +198,14 @@ where
                 request.extensions_mut().insert(caller);
                 // Nobody behind the door needs it.
                 request.headers_mut().remove(AUTHORIZATION);
+                let under_way = move |body| {
+                    Body::new(UnderWay {
+                        body,
+                        _permit: permit,
+                    })
+                };
                 let calling = self.inner.call(request);
-                Box::pin(async move {
-                    let response = calling.await?;
-                    Ok(response.map(|body| {
-                        Body::new(UnderWay {
-                            body,
-                            _permit: permit,
-                        })
-                    }))
-                })
+                Box::pin(calling.map_ok(|response| response.map(under_way)))
             }
             Err(refusal) => {
                 let response = Status::from(refusal).into_http();
