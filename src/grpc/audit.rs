@@ -58,12 +58,12 @@ impl Audit {
         info!(
             target: "audit",
             caller,
-            rpc,
-            portal = place.portal(),
+            rpc = %rpc,
+            portal = %place.portal(),
             bot = place.bot(),
             event.seq = place.event,
-            outcome,
-            call.id = call_id,
+            outcome = %outcome,
+            call.id = %call_id,
             untold,
             "denied"
         );
