@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod log;
 mod scene;
 
 mod story;

@@ -196,7 +196,7 @@ async fn logs_errors_and_the_portal_hold_no_secret_of_an_application() {
         })
         .finish();
     // Everything of a test runs on its thread.
-    let _subscribed = tracing::subscriber::set_default(subscriber);
+    let _subscribed = crate::log::log_into(subscriber);
     let mut stage = Stage::set(&[]).await;
     stage.scene.helper().await;
     let mut shown = String::new();

@@ -12,7 +12,10 @@ use bitrix24_gateway::{
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use super::{caller, get_bot, manager, shown, token};
-use crate::scene::{Scene, content, helper};
+use crate::{
+    log::log_into,
+    scene::{Scene, content, helper},
+};
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -27,7 +30,7 @@ impl Log {
             .with_writer(log.clone())
             .with_ansi(false)
             .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        (log, log_into(subscriber))
     }
 
     fn text(&self) -> String {
