@@ -1,6 +1,6 @@
 //! The clock of the gateway's machine is set while it runs, or while it does not.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bitrix24_gateway::proto::v1::{self as pb, AnswerOutcome};
 use futures_util::future::join_all;
@@ -47,6 +47,11 @@ async fn answer_window_does_not_move_when_our_clock_is_set() {
     }
 }
 
+/// What `much_to_say` takes when nobody sets a clock, with room for what else the machine is doing: requests
+/// are real, and the paused clock runs on while one is on its way. A wait that looked at the time of day would
+/// be wrong by an hour or more: too long, or none at all.
+const USUAL: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(90);
+
 /// More answers than the portal's counter has room for, all at once. How long the last one took.
 async fn much_to_say(scene: &mut Scene, seconds: i64) -> Duration {
     let bot_id = scene.portal.bot_by_code("helper").unwrap().id;
@@ -82,16 +87,11 @@ fn refusals(scene: &Scene) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn pacing_and_deadlines_do_not_look_at_the_time_of_day() {
-    let mut usual = None;
     for seconds in [0].into_iter().chain(EITHER_WAY) {
         let mut scene = Scene::start().await;
         scene.helper().await;
         let took = much_to_say(&mut scene, seconds).await;
-        let usual = *usual.get_or_insert(took);
-        assert!(
-            took.abs_diff(usual) < Duration::from_secs(5),
-            "{seconds}: {took:?}, {usual:?}"
-        );
+        assert!(USUAL.contains(&took), "set by {seconds} s: {took:?}");
         assert_eq!(refusals(&scene), 0, "set by {seconds} s");
     }
 }
@@ -106,7 +106,7 @@ async fn clock_that_was_set_back_before_a_start_holds_nothing_up() {
         scene.set_clock_by(seconds);
         scene.start_again().await;
         let took = much_to_say(&mut scene, 0).await;
-        assert!(took < Duration::from_secs(90), "{seconds}: {took:?}");
+        assert!(took < USUAL.end, "{seconds}: {took:?}");
         assert_eq!(refusals(&scene), 0, "set by {seconds} s");
     }
 }
