@@ -2,13 +2,21 @@
 //!
 //! Names and outcomes only, never what was said, and nothing of a credential.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::time::{Duration, Instant};
 use tracing::info;
 
-use super::caller::Caller;
-use crate::ids::{BotCode, PortalId};
+use crate::{
+    callers::Grant,
+    ids::{BotCode, PortalId},
+};
 
 /// Denials that are told in one second; who floods the door does not flood the log.
 const DENIALS: u32 = 20;
@@ -90,7 +98,7 @@ impl Audit {
 
 /// The line of a call that changes something, written when it ended, however it did.
 pub(super) struct Entry {
-    caller: Caller,
+    grant: Arc<Grant>,
     rpc: &'static str,
     place: Place,
     call_id: Arc<str>,
@@ -98,9 +106,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(caller: Caller, rpc: &'static str, place: Place, call_id: Arc<str>) -> Self {
+    pub(super) fn new(
+        grant: Arc<Grant>,
+        rpc: &'static str,
+        place: Place,
+        call_id: Arc<str>,
+    ) -> Self {
         Self {
-            caller,
+            grant,
             rpc,
             place,
             call_id,
@@ -119,7 +132,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         info!(
             target: "audit",
-            caller = self.caller.name(),
+            caller = self.grant.name(),
             rpc = %self.rpc,
             portal = %self.place.portal(),
             bot = self.place.bot(),
@@ -129,6 +142,18 @@ impl Drop for Entry {
             "done"
         );
     }
+}
+
+/// Names a call in the log: a random start of the process and a number.
+pub(super) fn call_id() -> Arc<str> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static START: OnceLock<u32> = OnceLock::new();
+    let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());
+    let mut id = String::with_capacity(24);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Writing to a string cannot fail.
+    let _written = write!(id, "{start:08x}-{number:x}");
+    id.into()
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use tonic::{Request, metadata::MetadataMap};
 use super::{
     Parts, audit,
     convert::portal::Named,
-    deadline::call_id,
     status::{Failure, Refusal},
 };
 use crate::{
@@ -96,7 +95,7 @@ impl<'a> Arrival<'a> {
             metadata,
             caller,
             rpc,
-            call_id: call_id(),
+            call_id: audit::call_id(),
             place: audit::Place::default(),
         };
         (arrival, message)

@@ -19,6 +19,7 @@ use rustls::{
     },
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
+use secrecy::zeroize::Zeroizing;
 use tokio::{net::TcpStream, time::sleep};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,13 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint([Vec<u8>; 3]);
 
+/// What the files hold.
+struct Read {
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+    authorities: Vec<u8>,
+}
+
 /// TLS as the files say. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::grpc) struct Tls(Arc<Inner>);
@@ -81,10 +89,11 @@ struct Inner {
 
 impl Tls {
     pub(super) async fn load(files: Files) -> Result<Self, Error> {
-        let (read, config) = read(files.clone()).await?;
+        let (read, held) = read(files.clone()).await?;
+        let config = config(&files, &held)?;
         Ok(Self(Arc::new(Inner {
             files,
-            current: RwLock::new(config?),
+            current: RwLock::new(Arc::new(config)),
             read,
         })))
     }
@@ -118,15 +127,15 @@ impl Tls {
             }
             match read(self.0.files.clone()).await {
                 Ok((now, _)) if now == seen => failed = false,
-                Ok((now, config)) => {
+                Ok((now, held)) => {
                     seen = now;
                     failed = false;
-                    match config {
+                    match config(&self.0.files, &held) {
                         Ok(config) => {
                             let mut current = self.0.current.write();
                             *current
                                 .as_deref_mut()
-                                .unwrap_or_else(|poisoned| poisoned.get_mut()) = config;
+                                .unwrap_or_else(|poisoned| poisoned.get_mut()) = Arc::new(config);
                             info!("the certificate of the gRPC API was changed");
                         }
                         Err(error) => {
@@ -144,34 +153,30 @@ impl Tls {
     }
 }
 
-/// Reads the files, and tries to use them.
-async fn read(files: Files) -> Result<(Fingerprint, Result<Arc<ServerConfig>, Error>), Error> {
+/// Reads the files.
+async fn read(files: Files) -> Result<(Fingerprint, Read), Error> {
     let reading = move || {
         let file =
             |path: &Path| fs::read(path).map_err(|cause| Error::File(path.to_owned(), cause));
-        let certificate = file(&files.certificate)?;
-        let key = file(&files.key)?;
-        let authorities = match &files.client_authorities {
-            Some(path) => file(path)?,
-            None => Vec::new(),
+        let held = Read {
+            certificate: file(&files.certificate)?,
+            key: Zeroizing::new(file(&files.key)?),
+            authorities: match &files.client_authorities {
+                Some(path) => file(path)?,
+                None => Vec::new(),
+            },
         };
         let hash = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
-        let print = Fingerprint([hash(&certificate), hash(&key), hash(&authorities)]);
-        let config = config(&files, &certificate, &key, &authorities);
-        Ok((print, config.map(Arc::new)))
+        let prints = [&held.certificate, &*held.key, &held.authorities];
+        Ok((Fingerprint(prints.map(|bytes| hash(bytes))), held))
     };
     tokio::task::spawn_blocking(reading).await?
 }
 
-fn config(
-    files: &Files,
-    certificate: &[u8],
-    key: &[u8],
-    authorities: &[u8],
-) -> Result<ServerConfig, Error> {
-    let chain = certificates(&files.certificate, certificate)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|cause| Error::Pem(files.key.clone(), cause))?;
+fn config(files: &Files, held: &Read) -> Result<ServerConfig, Error> {
+    let chain = certificates(&files.certificate, &held.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&held.key)
+        .map_err(|cause| Error::Pem(files.key.clone(), cause))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
@@ -179,7 +184,7 @@ fn config(
         None => builder.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for authority in certificates(path, authorities)? {
+            for authority in certificates(path, &held.authorities)? {
                 roots.add(authority)?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
