@@ -238,7 +238,7 @@ impl Portal {
             sender,
             ..
         } = &*self.0;
-        let call = Arc::new(call);
+        let call = Arc::new(call.shrunk());
         let _inside = admission.admit(id, &call, patience)?;
         let _turn = admission.turn(id, &call, patience).await?;
         retry::call(queue, retries, &sender.assumptions, call, patience).await

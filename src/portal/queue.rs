@@ -22,7 +22,7 @@ pub(super) use self::lanes::TOGETHER;
 pub use self::lanes::Waiting;
 use super::{
     Error, Patience,
-    batch::{self, Load, Passenger},
+    batch::{self, Passenger},
     call::{Call, Lane},
     error::Cause,
     home::Home,
@@ -60,8 +60,8 @@ struct Entry {
     call: Arc<Call>,
     patience: Patience,
     since: Instant,
-    /// Its text as an entry of a batch; `None` when it must travel alone.
-    load: Option<Load>,
+    /// Whether it may travel with others. Its text as an entry of a batch is made when it leaves.
+    fits: bool,
     reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -98,7 +98,8 @@ impl Queue {
             return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
         let method = call.method;
-        let answer = self.0.enter(&mut self.0.state(), call, patience)?;
+        let fits = batch::entry(&call).is_some();
+        let answer = self.0.enter(&mut self.0.state(), call, fits, patience)?;
         self.0.changed.notify_one();
         self.0.answer(method, answer, patience).await
     }
@@ -110,11 +111,13 @@ impl Queue {
         calls: Vec<Call>,
         patience: &Patience,
     ) -> Vec<impl Future<Output = Result<Reply, Error>> + use<>> {
+        let fit = |call: Call| (batch::entry(&call).is_some(), Arc::new(call));
+        let calls: Vec<_> = calls.into_iter().map(fit).collect();
         let mut state = self.0.state();
-        let enter = |call: Call| {
+        let enter = |(fits, call): (bool, Arc<Call>)| {
             let method = call.method;
             let passed = self.0.sender.gate.pass(method);
-            let entered = passed.and_then(|()| self.0.enter(&mut state, Arc::new(call), patience));
+            let entered = passed.and_then(|()| self.0.enter(&mut state, call, fits, patience));
             let (inner, patience) = (Arc::clone(&self.0), patience.clone());
             async move { inner.answer(method, entered?, &patience).await }
         };
@@ -215,6 +218,7 @@ impl Inner {
         &self,
         state: &mut State,
         call: Arc<Call>,
+        fits: bool,
         patience: &Patience,
     ) -> Result<oneshot::Receiver<Result<Reply, Error>>, Error> {
         let method = call.method;
@@ -230,8 +234,8 @@ impl Inner {
         state.waiting += 1;
         let (lane, bot) = (call.lane(), call.bot());
         let entry = Entry {
-            load: batch::load(&call),
             call,
+            fits,
             patience: patience.clone(),
             since: now,
             reply,
@@ -377,7 +381,6 @@ async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
         .map(|entry| Passenger {
             call: entry.call,
             patience: entry.patience,
-            load: entry.load,
             reply: entry.reply,
         })
         .collect();

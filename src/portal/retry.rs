@@ -143,7 +143,7 @@ pub(super) async fn call(
             Ok(reply) => {
                 budget.earn();
                 if let (Some(key), Some(id)) = (call.message_key(), message(&reply)) {
-                    assumptions.key_was_answered(key, id);
+                    assumptions.key_was_answered(&key, id);
                 }
                 return Ok(reply);
             }

@@ -117,17 +117,15 @@ impl Sender {
         let mut entries = Vec::with_capacity(passengers.len());
         for passenger in passengers {
             let call = &passenger.call;
-            let entry = passenger
-                .load
-                .as_ref()
-                .and_then(|load| self.credential.entry(load, call));
+            let entry = batch::entry(call);
+            let entry = entry.and_then(|entry| self.credential.entry(entry, call));
             match entry {
                 Some(entry) if self.may_go(call, &passenger.patience) => {
                     self.limit.began(call.method);
                     entries.push(entry);
                     aboard.push(passenger);
                 }
-                // Only calls with a load are put together, so it is the caller who left.
+                // Only calls that fit are put together, so it is the caller who left.
                 _ => {
                     let _unheard = passenger.reply.send(Err(self.not_sent(&passenger.call)));
                 }
@@ -141,10 +139,7 @@ impl Sender {
             .iter()
             .map(|passenger| passenger.call.method)
             .collect();
-        let call = Call {
-            params: batch::params(entries.into_iter()),
-            ..Call::new(Method::Batch)
-        };
+        let call = batch::call(entries.into_iter());
         let sent = Instant::now();
         let answer = match pass.authorize(&call) {
             Ok(body) => self.request(Method::Batch, body, &pass).await,
