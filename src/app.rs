@@ -17,6 +17,7 @@ use crate::{
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
+    telemetry,
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -74,6 +75,7 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
+        let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
         let Opened {
             store,
             created_key_file,
@@ -83,7 +85,7 @@ impl App {
             addresses: store.addresses().await?,
             pairs: store.pairs().await?,
         };
-        let portals = Portals::new(config.portals, clock, &store, kept, &life)?;
+        let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(

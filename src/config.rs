@@ -135,6 +135,7 @@ impl Config {
             telemetry: telemetry::Config {
                 level: raw.log.level,
                 format: raw.log.format,
+                meter: None,
             },
         })
     }

@@ -34,6 +34,8 @@ mod tokens;
 mod oauth;
 pub mod transport;
 
+mod metrics;
+
 pub mod error;
 
 pub mod wire;
@@ -239,7 +241,8 @@ impl Portal {
             ..
         } = &*self.0;
         let call = Arc::new(call.shrunk());
-        let _inside = admission.admit(id, &call, patience)?;
+        let admitted = admission.admit(id, &call, patience);
+        let _inside = admitted.inspect_err(|error| sender.metrics.refused(error))?;
         let _turn = admission.turn(id, &call, patience).await?;
         retry::call(queue, retries, &sender.assumptions, call, patience).await
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use opentelemetry::metrics::Meter;
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -17,12 +18,13 @@ use super::{
     auth::Credential,
     home::{Home, Hosts},
     limit::{Limit, Memory},
+    metrics::Instruments,
     oauth::Authority,
     probe,
     queue::Queue,
     refresh::Refresher,
     retry,
-    sender::Sender,
+    sender::{Sender, Tools},
     tokens::{self, Keyring},
     transport::{self, SecretUrl, Transport},
 };
@@ -106,6 +108,7 @@ pub(super) struct Workshop {
     pub(super) memory: Memory,
     pub(super) store: Store,
     clock: Clock,
+    instruments: Instruments,
     life: Lifecycle,
 }
 
@@ -128,6 +131,7 @@ impl Portals {
         clock: Clock,
         store: &Store,
         kept: Kept,
+        meter: &Meter,
         life: &Lifecycle,
     ) -> Result<Self, transport::Error> {
         let own = &mut config.transport.names.own;
@@ -161,6 +165,7 @@ impl Portals {
             memory: Memory::new(clock),
             store: store.clone(),
             clock,
+            instruments: Instruments::new(meter),
             life: life.clone(),
         };
         let portals = workshop.make_all(config.portals, kept);
@@ -344,6 +349,7 @@ impl Workshop {
             hosts: Arc::clone(&self.hosts),
             store: self.store.clone(),
             clock: self.clock,
+            metrics: self.instruments.of(id.as_str()),
             life: self.life.clone(),
         };
         let home = endpoint.as_deref().and_then(|base| base.parse().ok());
@@ -386,8 +392,11 @@ impl Workshop {
             Assumptions::new(assume.unwrap_or(self.assume_of_others)),
             home,
             limit,
-            self.transport.clone(),
-            self.clock,
+            Tools {
+                transport: self.transport.clone(),
+                clock: self.clock,
+                metrics: self.instruments.of(id.as_str()),
+            },
         ));
         let queue = Queue::start(Arc::clone(&sender));
         let oauth = oauth(&queue);

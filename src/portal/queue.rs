@@ -26,6 +26,7 @@ use super::{
     call::{Call, Lane},
     error::Cause,
     home::Home,
+    metrics::Metrics,
     sender::Sender,
     state::{Gate, PROBE},
     wire::{Method, Reply, batch::MOST_CALLS},
@@ -94,6 +95,7 @@ impl Queue {
         self.0.sender.gate.pass(call.method)?;
         if self.0.may_leave_at_once(call.method) {
             let _under_way = UnderWay(&self.0);
+            self.0.sender.metrics.left(1);
             // Apart, since thousands may wait and few are on their way.
             return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
@@ -144,6 +146,11 @@ impl Queue {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is measured on the way.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.sender.metrics
     }
 
     /// Whether the portal is called at all.
@@ -228,6 +235,7 @@ impl Inner {
             let leaves = self.earliest(state, method, now);
             if leaves >= deadline {
                 let refused = Error::new(method, Cause::WaitTooLong).at(&self.sender.portal);
+                self.sender.metrics.refused(&refused);
                 return Err(refused.wait(leaves - now));
             }
         }
@@ -368,6 +376,11 @@ async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
 /// Sends calls that left the line together, and answers each.
 async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
     let _under_way = UnderWay(&inner);
+    let metrics = &inner.sender.metrics;
+    metrics.left(group.len());
+    for entry in &group {
+        metrics.waited(entry.call.lane(), entry.since.elapsed());
+    }
     if let [_] = group[..]
         && let Some(entry) = group.pop()
     {

@@ -19,6 +19,7 @@ use super::{
     Cause, Error, Health, by_chance,
     error::Credential,
     home::Hosts,
+    metrics::Metrics,
     oauth::{Authority, Trouble},
     probe,
     queue::Queue,
@@ -58,6 +59,7 @@ pub(super) struct Refresher {
     pub(super) hosts: Arc<Hosts>,
     pub(super) store: Store,
     pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
     pub(super) life: Lifecycle,
 }
 
@@ -69,6 +71,15 @@ enum Outcome {
     Refused { error: Error, for_good: bool },
     /// None this time.
     Failed(Error),
+}
+
+impl Outcome {
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::New { .. } => None,
+            Self::Refused { error, .. } | Self::Failed(error) => Some(error),
+        }
+    }
 }
 
 impl Refresher {
@@ -115,6 +126,7 @@ impl Refresher {
                 Ok(outcome) => outcome,
                 Err(_broken) => Outcome::Failed(self.failure(Cause::AuthorizationServer)),
             };
+            self.metrics.refreshed(outcome.error());
             match outcome {
                 Outcome::New { kept, ours } => return self.use_them(queue, *kept, !ours),
                 Outcome::Refused { error, for_good } => {

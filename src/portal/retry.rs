@@ -158,7 +158,10 @@ pub(super) async fn call(
         }
         if error.is_held_back() {
             match comes_again(&error, patience).filter(|_| next_pause().is_some()) {
-                Some(pause) => sleep(pause).await,
+                Some(pause) => {
+                    queue.metrics().retried(&error);
+                    sleep(pause).await;
+                }
                 None => return Err(open.unwrap_or(error)),
             }
             continue;
@@ -187,6 +190,7 @@ pub(super) async fn call(
             return Err(open.unwrap_or(error));
         }
         debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
+        queue.metrics().retried(&error);
         sleep(pause).await;
     }
 }

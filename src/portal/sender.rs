@@ -19,6 +19,7 @@ use super::{
     error::{self, Cause},
     home::Home,
     limit::{Cost, Limit},
+    metrics::{Limited, Metrics},
     state::Gate,
     tokens,
     transport::{Body, SecretUrl, Transport},
@@ -34,9 +35,18 @@ pub(super) struct Sender {
     pub(super) assumptions: Assumptions,
     pub(super) credential: Credential,
     pub(super) home: Home,
+    pub(super) metrics: Metrics,
     transport: Transport,
     clock: PortalClock,
     pub(super) gate: Arc<Gate>,
+}
+
+/// What a sender works with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) transport: Transport,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
 }
 
 impl Sender {
@@ -46,8 +56,7 @@ impl Sender {
         assumptions: Assumptions,
         home: Home,
         limit: Arc<Limit>,
-        transport: Transport,
-        clock: Clock,
+        tools: Tools,
     ) -> Self {
         Self {
             portal,
@@ -55,9 +64,10 @@ impl Sender {
             assumptions,
             credential,
             home,
-            transport,
-            clock: PortalClock::new(clock),
-            gate: Arc::new(Gate::new(clock)),
+            metrics: tools.metrics,
+            transport: tools.transport,
+            clock: PortalClock::new(tools.clock),
+            gate: Arc::new(Gate::new(tools.clock)),
         }
     }
 
@@ -183,8 +193,10 @@ impl Sender {
         let url = url.ok_or_else(|| Error::new(method, Cause::NotInstalled))?;
         let sent = Instant::now();
         let outcome = self.transport.post(&url, body).await;
-        let reply =
-            error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
+        let judged = error::judge(method, &url, outcome);
+        self.metrics
+            .requested(method, judged.as_ref().err(), sent.elapsed());
+        let reply = judged.map_err(|error| self.led_elsewhere(error, &url))?;
         self.home.served(&url);
         self.credential.served(pass);
         if let Some(time) = &reply.time {
@@ -252,10 +264,12 @@ impl Sender {
         }
         match error.cause() {
             Cause::Throttled => {
+                self.metrics.limited(Limited::Rate);
                 self.limit.refused(now);
                 error
             }
             Cause::OperatingLimit => {
+                self.metrics.limited(Limited::OperatingTime);
                 let until = self.limit.banned(error.called(), now);
                 error.wait(until - now)
             }

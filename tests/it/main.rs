@@ -22,6 +22,7 @@ mod clock_set;
 mod commands;
 mod deadlines;
 mod ledger;
+mod measurements;
 mod messages;
 mod moving;
 mod oauth;

@@ -25,6 +25,7 @@ use bitrix24_gateway::{
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Code, Status, Streaming, transport::Channel};
@@ -54,6 +55,8 @@ pub(crate) struct Scene {
     settings: Vec<(&'static str, String)>,
     /// How far the clock of the gateway's machine was set forward, in milliseconds.
     clock_set: &'static AtomicI64,
+    /// Where measurements go; nowhere without.
+    meter: Option<Meter>,
 }
 
 /// A running gateway.
@@ -126,9 +129,10 @@ impl Scene {
         }
         let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
-        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all).await;
+        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, None).await;
         Self {
             clock_set,
+            meter: None,
             bots: BotServiceClient::new(gateway.channel.clone()),
             john: 1,
             anna,
@@ -159,8 +163,17 @@ impl Scene {
 
     pub(crate) async fn start_again(&mut self) {
         let folder = self.folder.path();
-        self.gateway = Gateway::start(&self.sim, self.clock_set, folder, &self.settings).await;
+        let meter = self.meter.clone();
+        self.gateway =
+            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, meter).await;
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
+    }
+
+    /// Starts the gateway again, with its measurements going there.
+    pub(crate) async fn measured_by(&mut self, meter: Meter) {
+        self.stop().await;
+        self.meter = Some(meter);
+        self.start_again().await;
     }
 
     /// Starts the gateway again on what a crash at this moment would leave on the disk. The old one
@@ -368,6 +381,7 @@ impl Gateway {
         clock_set: &'static AtomicI64,
         folder: &Path,
         settings: &[(&'static str, String)],
+        meter: Option<Meter>,
     ) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
@@ -377,12 +391,13 @@ impl Gateway {
             ("outbound.ca_file", path("ca.pem")),
         ];
         flags.extend(settings.iter().cloned());
-        let config = Config::load(&Sources {
+        let mut config = Config::load(&Sources {
             flags: Flags(flags),
             file: Some(folder.join(FILE)).filter(|file| file.exists()),
             ..Sources::default()
         })
         .unwrap();
+        config.telemetry.meter = meter;
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
