@@ -14,6 +14,7 @@ use crate::{
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
+    http,
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
@@ -35,6 +36,8 @@ pub struct App {
     portals: Portals,
     events: Events,
     server: Server,
+    http: Option<http::Server>,
+    http_address: Option<SocketAddr>,
     callers: Callers,
     reload: Option<Reload>,
     address: SocketAddr,
@@ -57,6 +60,9 @@ pub enum Error {
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
+    /// Nobody can be let in over HTTP.
+    #[error("HTTP server: {0}")]
+    Http(#[from] http::Error),
     /// Accepting connections failed.
     #[error("gRPC server: {}", Chain(.0))]
     Serve(#[source] tonic::transport::Error),
@@ -111,16 +117,26 @@ impl App {
             audit: Audit::default(),
         };
         let asked = config.grpc.door.listen;
-        let server = match Server::bind(config.grpc, parts).await {
-            Ok(server) => server,
+        let bound = async {
+            let server = Server::bind(config.grpc, parts).await?;
+            let http = match config.http {
+                Some(config) => Some(http::Server::bind(&config).await?),
+                None => None,
+            };
+            Ok::<_, Error>((server, http))
+        };
+        let (server, http) = match bound.await {
+            Ok(bound) => bound,
             Err(error) => {
                 store.close().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let address = server.address();
         Ok(Self {
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            http_address: http.as_ref().and_then(|http| http.address().ok()),
+            http,
             callers,
             reload: config.reload,
             store,
@@ -136,6 +152,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where installations and callbacks come in, if anywhere.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// The portals: which there are, and where new ones are installed.
@@ -168,6 +190,8 @@ impl App {
             portals,
             events,
             server,
+            http,
+            http_address,
             callers,
             reload,
             address,
@@ -179,6 +203,12 @@ impl App {
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
+        }
+        if let Some(http) = http {
+            life.spawn(http.run(life.clone()));
+        }
+        if let Some(address) = http_address {
+            info!(http.address = %address, "installations and callbacks are received");
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");

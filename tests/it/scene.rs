@@ -63,6 +63,7 @@ struct Gateway {
     task: JoinHandle<Result<(), app::Error>>,
     channel: Channel,
     address: SocketAddr,
+    http: Option<SocketAddr>,
 }
 
 impl Scene {
@@ -201,6 +202,11 @@ impl Scene {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address
+    }
+
+    /// Where installations and callbacks come in.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.gateway.http.expect("`http.listen` is set")
     }
 
     /// A client with a connection of its own: to the gateway another caller.
@@ -387,6 +393,7 @@ impl Gateway {
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
+        let http = app.http_address();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -399,6 +406,7 @@ impl Gateway {
             task,
             channel,
             address,
+            http,
         }
     }
 }

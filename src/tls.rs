@@ -1,4 +1,4 @@
-//! TLS at the door: our certificate, and whose certificates prove callers.
+//! TLS for those who come to us: our certificate, and whose certificates prove callers.
 //!
 //! The files are looked at every few seconds. What was changed counts for new connections; a change
 //! that cannot be used changes nothing and is told once.
@@ -70,27 +70,45 @@ struct Fingerprint([Vec<u8>; 3]);
 
 /// TLS as the files say. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) struct Tls(Arc<Inner>);
+pub(crate) struct Tls(Arc<Inner>);
+
+/// What is spoken inside of TLS, by its name in the handshake.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
 
 #[derive(Debug)]
 struct Inner {
     files: Files,
+    protocol: Protocol,
     current: RwLock<Arc<ServerConfig>>,
     read: Fingerprint,
 }
 
+impl Protocol {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 impl Tls {
-    pub(super) async fn load(files: Files) -> Result<Self, Error> {
-        let (read, config) = read(files.clone()).await?;
+    pub(crate) async fn load(files: Files, protocol: Protocol) -> Result<Self, Error> {
+        let (read, config) = read(files.clone(), protocol).await?;
         Ok(Self(Arc::new(Inner {
             files,
+            protocol,
             current: RwLock::new(config?),
             read,
         })))
     }
 
     /// Makes a connection secret, and tells the names of the caller's certificate.
-    pub(super) async fn accept(
+    pub(crate) async fn accept(
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Vec<Box<str>>)> {
@@ -108,7 +126,7 @@ impl Tls {
     }
 
     /// Looks at the files again and again, until the process stops.
-    pub(in crate::grpc) async fn keep_reading(self, stop: CancellationToken) {
+    pub(crate) async fn keep_reading(self, stop: CancellationToken) {
         let mut seen = self.0.read.clone();
         let mut failed = false;
         loop {
@@ -116,7 +134,7 @@ impl Tls {
                 () = stop.cancelled() => return,
                 () = sleep(LOOK) => {}
             }
-            match read(self.0.files.clone()).await {
+            match read(self.0.files.clone(), self.0.protocol).await {
                 Ok((now, _)) if now == seen => failed = false,
                 Ok((now, config)) => {
                     seen = now;
@@ -127,7 +145,7 @@ impl Tls {
                             *current
                                 .as_deref_mut()
                                 .unwrap_or_else(|poisoned| poisoned.get_mut()) = config;
-                            info!("the certificate of the gRPC API was changed");
+                            info!(file = %self.0.files.certificate.display(), "the certificate was changed");
                         }
                         Err(error) => {
                             error!(error = %Chain(&error), "the changed certificate cannot be used: the one before stays");
@@ -145,7 +163,10 @@ impl Tls {
 }
 
 /// Reads the files, and tries to use them.
-async fn read(files: Files) -> Result<(Fingerprint, Result<Arc<ServerConfig>, Error>), Error> {
+async fn read(
+    files: Files,
+    protocol: Protocol,
+) -> Result<(Fingerprint, Result<Arc<ServerConfig>, Error>), Error> {
     let reading = move || {
         let file =
             |path: &Path| fs::read(path).map_err(|cause| Error::File(path.to_owned(), cause));
@@ -158,7 +179,11 @@ async fn read(files: Files) -> Result<(Fingerprint, Result<Arc<ServerConfig>, Er
         let hash = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
         let print = Fingerprint([hash(&certificate), hash(&key), hash(&authorities)]);
         let config = config(&files, &certificate, &key, &authorities);
-        Ok((print, config.map(Arc::new)))
+        let config = config.map(|mut config| {
+            config.alpn_protocols = vec![protocol.name().to_vec()];
+            Arc::new(config)
+        });
+        Ok((print, config))
     };
     tokio::task::spawn_blocking(reading).await?
 }
@@ -189,9 +214,7 @@ fn config(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    Ok(builder.with_single_cert(chain, key)?)
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {

@@ -1,0 +1,4 @@
+//! What comes in over HTTP.
+
+mod browser;
+mod door;
