@@ -107,7 +107,7 @@ impl App {
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
             portals: portals.clone(),
-            bots,
+            bots: bots.clone(),
             events: events.clone(),
             ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
@@ -120,7 +120,10 @@ impl App {
         let bound = async {
             let server = Server::bind(config.grpc, parts).await?;
             let http = match config.http {
-                Some(config) => Some(http::Server::bind(&config).await?),
+                Some(config) => {
+                    let (portals, bots) = (portals.clone(), bots.clone());
+                    Some(http::Server::bind(&config, portals, bots, life.clone()).await?)
+                }
                 None => None,
             };
             Ok::<_, Error>((server, http))
@@ -158,6 +161,12 @@ impl App {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Where links are made by which people authorize portals, if they can come back.
+    #[must_use]
+    pub fn authorizations(&self) -> Option<http::Authorizations> {
+        self.http.as_ref().map(http::Server::authorizations)
     }
 
     /// The portals: which there are, and where new ones are installed.
@@ -205,7 +214,7 @@ impl App {
             life.spawn(follow(reload, callers, life.stop().clone()));
         }
         if let Some(http) = http {
-            life.spawn(http.run(life.clone()));
+            life.spawn(http.run());
         }
         if let Some(address) = http_address {
             info!(http.address = %address, "installations and callbacks are received");

@@ -5,17 +5,33 @@
 //! for it, which is [`portal`](crate::portal)'s work. `refusals` tells the operator what was turned
 //! away, and nothing of its content.
 
+mod authorizations;
 mod body;
+mod callbacks;
+mod desk;
+mod frame;
 mod listener;
+mod oauth;
+mod page;
 mod public_url;
+mod query;
+mod refusals;
+mod texts;
 
 use std::{io, net::SocketAddr};
 
-use axum::{Router, http::StatusCode};
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{MethodRouter, get, post},
+};
 
-use self::listener::Listener;
-pub use self::public_url::PublicUrl;
-use crate::{fault::Chain, lifecycle::Lifecycle, tls};
+pub use self::{
+    authorizations::{Authorizations, LinkError},
+    public_url::PublicUrl,
+};
+use self::{desk::Desk, listener::Listener};
+use crate::{bots::Bots, fault::Chain, lifecycle::Lifecycle, portal::Portals, tls};
 
 /// Where and how to listen.
 #[derive(Debug, Clone)]
@@ -45,6 +61,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
+    desk: Desk,
 }
 
 impl Server {
@@ -53,9 +70,16 @@ impl Server {
     /// # Errors
     ///
     /// When it is taken or not ours, or the certificate cannot be used.
-    pub async fn bind(config: &Config) -> Result<Self, Error> {
+    pub async fn bind(
+        config: &Config,
+        portals: Portals,
+        bots: Bots,
+        life: Lifecycle,
+    ) -> Result<Self, Error> {
+        let authorizations = Authorizations::new(portals.clone(), config.public_url.clone());
         Ok(Self {
             listener: Listener::bind(config).await?,
+            desk: Desk::new(portals, bots, life, authorizations),
         })
     }
 
@@ -68,14 +92,30 @@ impl Server {
         self.listener.address()
     }
 
-    /// Serves until the stop begins; connections under way are waited for by `life`.
-    pub async fn run(self, life: Lifecycle) {
-        self.listener.serve(routes(), life).await;
+    /// Where links for authorizations are made.
+    #[must_use]
+    pub fn authorizations(&self) -> Authorizations {
+        self.desk.authorizations().clone()
+    }
+
+    /// Serves until the stop begins; connections under way are waited for.
+    pub async fn run(self) {
+        let life = self.desk.life().clone();
+        self.listener.serve(routes(self.desk), life).await;
     }
 }
 
-fn routes() -> Router {
-    Router::new().fallback(nothing_here)
+fn routes(desk: Desk) -> Router {
+    // A look at what a link leads to must not use it up.
+    let read = |route: MethodRouter<Desk>| route.head(nothing_here).fallback(nothing_here);
+    let posted = |route: MethodRouter<Desk>| route.fallback(nothing_here);
+    Router::new()
+        .route("/bitrix24/events", posted(post(callbacks::receive)))
+        .route("/bitrix24/app", posted(post(frame::open)))
+        .route("/oauth/start", read(get(oauth::start)))
+        .route("/oauth/callback", read(get(oauth::come_back)))
+        .fallback(nothing_here)
+        .with_state(desk)
 }
 
 async fn nothing_here() -> StatusCode {
