@@ -6,6 +6,7 @@
 //! away, and nothing of its content.
 
 mod authorizations;
+mod bindings;
 mod body;
 mod callbacks;
 mod desk;
@@ -79,7 +80,7 @@ impl Server {
         let authorizations = Authorizations::new(portals.clone(), config.public_url.clone());
         Ok(Self {
             listener: Listener::bind(config).await?,
-            desk: Desk::new(portals, bots, life, authorizations),
+            desk: Desk::new(portals, bots, life, authorizations, &config.public_url),
         })
     }
 
@@ -105,12 +106,15 @@ impl Server {
     }
 }
 
+/// Where portals tell what becomes of our application.
+const EVENTS: &str = "/bitrix24/events";
+
 fn routes(desk: Desk) -> Router {
     // A look at what a link leads to must not use it up.
     let read = |route: MethodRouter<Desk>| route.head(nothing_here).fallback(nothing_here);
     let posted = |route: MethodRouter<Desk>| route.fallback(nothing_here);
     Router::new()
-        .route("/bitrix24/events", posted(post(callbacks::receive)))
+        .route(EVENTS, posted(post(callbacks::receive)))
         .route("/bitrix24/app", posted(post(frame::open)))
         .route("/oauth/start", read(get(oauth::start)))
         .route("/oauth/callback", read(get(oauth::come_back)))

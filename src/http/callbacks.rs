@@ -103,7 +103,8 @@ impl Desk {
     async fn install(&self, auth: Auth) -> Result<(), Refused> {
         let claim = claim(auth).ok_or(Refused::Incomplete)?;
         let vouched = self.vouch(&claim).await?;
-        self.portals().install(vouched.pair, Owner::Same).await?;
+        let portal = self.portals().install(vouched.pair, Owner::Same).await?;
+        self.bind(portal);
         Ok(())
     }
 
@@ -113,6 +114,7 @@ impl Desk {
             && let Some(portal) = self.portals().proven(member, token)
         {
             info!(portal.id = %portal.id(), "application is updated");
+            self.bind(portal);
             return Ok(());
         }
         self.install(auth).await

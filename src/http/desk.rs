@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Authorizations, refusals::Refusals};
+use super::{Authorizations, EVENTS, PublicUrl, refusals::Refusals};
 use crate::{bots::Bots, lifecycle::Lifecycle, portal::Portals};
 
 /// Requests that are worked on at once. Each may wait for the authorization server.
@@ -20,6 +20,7 @@ struct Inner {
     bots: Bots,
     life: Lifecycle,
     authorizations: Authorizations,
+    events_url: String,
     places: Arc<Semaphore>,
     refusals: Refusals,
 }
@@ -30,12 +31,14 @@ impl Desk {
         bots: Bots,
         life: Lifecycle,
         authorizations: Authorizations,
+        public_url: &PublicUrl,
     ) -> Self {
         Self(Arc::new(Inner {
             portals,
             bots,
             life,
             authorizations,
+            events_url: public_url.at(EVENTS),
             places: Arc::new(Semaphore::new(AT_ONCE)),
             refusals: Refusals::default(),
         }))
@@ -55,6 +58,11 @@ impl Desk {
 
     pub(super) fn authorizations(&self) -> &Authorizations {
         &self.0.authorizations
+    }
+
+    /// Where portals reach us.
+    pub(super) fn events_url(&self) -> &str {
+        &self.0.events_url
     }
 
     pub(super) fn refusals(&self) -> &Refusals {

@@ -90,7 +90,8 @@ impl Desk {
         match installed {
             // That of whoever installs; somebody else's would take its place only by a link.
             Some(false) => {
-                self.portals().install(pair, Owner::Same).await?;
+                let portal = self.portals().install(pair, Owner::Same).await?;
+                self.bind(portal);
                 Ok(Page::Finish)
             }
             _ if self.has_tokens(&pair.member_id) => Ok(Page::Installed),

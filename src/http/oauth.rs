@@ -70,12 +70,15 @@ pub(super) async fn come_back(State(desk): State<Desk>, request: Request) -> Res
     let (head, _) = request.into_parts();
     let (working, stays) = (desk.clone(), desk.life().clone());
     let finished = stays.keep(async move { working.finish(&head).await });
-    let mut response = match finished.await {
+    let finished = finished.await;
+    // What another site sends here must not end what this browser began.
+    let finished_here = !matches!(finished, Err(Refused::Ended(Ended::Foreign)));
+    let mut response = match finished {
         Ok(()) => page::show(Page::Authorized, language, None),
         Err(refused) => refuse(&desk, language, &refused),
     };
     let over = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
-    if let Ok(over) = HeaderValue::try_from(over) {
+    if finished_here && let Ok(over) = HeaderValue::try_from(over) {
         response.headers_mut().insert(header::SET_COOKIE, over);
     }
     response
@@ -97,7 +100,8 @@ impl Desk {
         let vouched = portals
             .exchange(server.as_deref(), &code, &expected)
             .await?;
-        portals.install(vouched.pair, owner).await?;
+        let portal = portals.install(vouched.pair, owner).await?;
+        self.bind(portal);
         Ok(())
     }
 }

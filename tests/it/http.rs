@@ -1,4 +1,9 @@
 //! What comes in over HTTP.
 
+mod authorization;
 mod browser;
+mod callbacks;
 mod door;
+mod forged;
+mod frame;
+mod site;

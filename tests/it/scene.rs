@@ -12,6 +12,7 @@ use bitrix24_gateway::{
     clock::Clock,
     config::{Config, Flags, Sources},
     fault::Reason,
+    http::Authorizations,
     lifecycle::Lifecycle,
     portal::{
         Portals,
@@ -64,6 +65,7 @@ struct Gateway {
     channel: Channel,
     address: SocketAddr,
     http: Option<SocketAddr>,
+    authorizations: Option<Authorizations>,
 }
 
 impl Scene {
@@ -207,6 +209,12 @@ impl Scene {
     /// Where installations and callbacks come in.
     pub(crate) fn http(&self) -> SocketAddr {
         self.gateway.http.expect("`http.listen` is set")
+    }
+
+    /// Where an operator gets links.
+    pub(crate) fn authorizations(&self) -> Authorizations {
+        let authorizations = self.gateway.authorizations.clone();
+        authorizations.expect("`http.listen` is set")
     }
 
     /// A client with a connection of its own: to the gateway another caller.
@@ -394,6 +402,7 @@ impl Gateway {
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
         let http = app.http_address();
+        let authorizations = app.authorizations();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -407,6 +416,7 @@ impl Gateway {
             channel,
             address,
             http,
+            authorizations,
         }
     }
 }

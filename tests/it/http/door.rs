@@ -15,7 +15,7 @@ use crate::oauth::stage::Stage;
 /// Settings for a listener.
 pub(crate) const LISTEN: [(&str, &str); 2] = [
     ("http.listen", "127.0.0.1:0"),
-    ("http.public_url", "https://gateway.test"),
+    ("http.public_url", "https://localhost"),
 ];
 
 async fn stage() -> Stage {
