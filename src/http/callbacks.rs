@@ -52,10 +52,6 @@ enum Refused {
 }
 
 pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> StatusCode {
-    let Some(place) = desk.enter() else {
-        desk.refusals().tell(What::Callback, &"too many at once");
-        return StatusCode::SERVICE_UNAVAILABLE;
-    };
     let (head, body) = request.into_parts();
     let body = match body::read(body).await {
         Ok(body) => body,
@@ -63,6 +59,10 @@ pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> Statu
             desk.refusals().tell(What::Callback, &status);
             return status;
         }
+    };
+    let Some(place) = desk.enter() else {
+        desk.refusals().tell(What::Callback, &"too many at once");
+        return StatusCode::SERVICE_UNAVAILABLE;
     };
     let working = desk.clone();
     desk.life().spawn(async move {

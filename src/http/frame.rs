@@ -48,9 +48,6 @@ enum Refused {
 
 /// `POST /bitrix24/app?DOMAIN=…`
 pub(super) async fn open(State(desk): State<Desk>, request: Request) -> Response {
-    let Some(_place) = desk.enter() else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
     let (head, body) = request.into_parts();
     let body = match body::read(body).await {
         Ok(body) => body,
@@ -58,6 +55,10 @@ pub(super) async fn open(State(desk): State<Desk>, request: Request) -> Response
             desk.refusals().tell(What::Frame, &status);
             return status.into_response();
         }
+    };
+    let Some(_place) = desk.enter() else {
+        desk.refusals().tell(What::Frame, &"too many at once");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let language = Language::of_portal(query::value(&head.uri, "LANG").as_deref());
     let domain = query::value(&head.uri, "DOMAIN");

@@ -64,6 +64,8 @@ pub(super) async fn start(State(desk): State<Desk>, request: Request) -> Respons
 pub(super) async fn come_back(State(desk): State<Desk>, request: Request) -> Response {
     let language = Language::of_browser(request.headers());
     let Some(_place) = desk.enter() else {
+        desk.refusals()
+            .tell(What::Authorization, &"too many at once");
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     // Whoever leaves does not break off what a code was spent for.

@@ -27,13 +27,4 @@ impl Store {
         })
         .await
     }
-
-    /// The newest number that retention has removed: what is missing above it was erased.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn floor(&self) -> Result<u64, Error> {
-        self.query(|connection, _| Ok(log::meta(connection, "log_floor")?.cast_unsigned()))
-            .await
-    }
 }

@@ -49,7 +49,7 @@ pub struct Claim {
 /// A claim that the authorization server has confirmed.
 #[derive(Debug, Clone)]
 pub struct Vouched {
-    /// The tokens, with the user and the address that the authorization server named.
+    /// The tokens, with the user, the address and the rights that the authorization server named.
     pub pair: Pair,
     /// Whether the installation is finished; `None` when that was not told.
     pub installed: Option<bool>,
@@ -126,8 +126,10 @@ impl Portals {
                 obtained_at: now,
                 client_endpoint,
                 server_endpoint: server.filter(|it| authority.trusts(Some(it))),
-                scope: claim.scope.clone(),
-                status: claim.status.clone().or(info.status),
+                scope: Some(info.scope)
+                    .filter(|scope| !scope.is_empty())
+                    .unwrap_or_else(|| claim.scope.clone()),
+                status: info.status.or_else(|| claim.status.clone()),
                 application_token: claim.application_token.clone(),
             },
             installed: info.installed,
@@ -184,7 +186,10 @@ impl From<Trouble> for ClaimError {
 fn origin(hosts: &Hosts, domain: &str) -> Option<String> {
     let url: Url = format!("https://{domain}/").parse().ok()?;
     let bare = url.path() == "/" && url.fragment().is_none();
-    let allowed = bare && hosts.allow(url.as_str());
+    // A parser of addresses takes more for a host, such as a star, which means others elsewhere.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let plain = url.host_str().is_some_and(|host| host.bytes().all(plain));
+    let allowed = bare && plain && hosts.allow(url.as_str());
     allowed.then(|| url.origin().ascii_serialization())
 }
 
@@ -214,6 +219,8 @@ mod tests {
             "me@acme.bitrix24.com",
             "acme.bitrix24.com; script-src *",
             "acme.bitrix24.com 'unsafe-inline'",
+            "*.bitrix24.com",
+            "a_b.bitrix24.com",
             "127.0.0.1",
         ] {
             assert_eq!(found(wrong), None, "{wrong}");

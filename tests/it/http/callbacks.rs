@@ -142,7 +142,10 @@ async fn removal_keeps_bots_and_events_unless_somebody_asked_to_erase_them() {
         let mut stream = site.stage.scene.subscribe(live).await;
         site.stage.scene.anna_types("/help one");
         assert_eq!(stream.params().await, "one");
+        // Bitrix24 removes the bots of the application, and with them what they were to be told.
+        let bot = site.portal().bot_by_code("helper").unwrap().id;
         site.portal().uninstall(CLIENT, clean).unwrap();
+        assert!(site.portal().remove_bot(bot));
         site.settle().await;
         assert_eq!(site.shown().await.reason, "APPLICATION_NOT_INSTALLED");
         let left = usize::from(!clean);
