@@ -3,6 +3,7 @@
 mod authorization;
 mod browser;
 mod callbacks;
+mod chromium;
 mod door;
 mod forged;
 mod frame;
