@@ -14,6 +14,7 @@ use crate::{
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
+    http,
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
@@ -36,6 +37,8 @@ pub struct App {
     portals: Portals,
     events: Events,
     server: Server,
+    http: Option<http::Server>,
+    http_address: Option<SocketAddr>,
     callers: Callers,
     reload: Option<Reload>,
     address: SocketAddr,
@@ -58,6 +61,9 @@ pub enum Error {
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
+    /// Nobody can be let in over HTTP.
+    #[error("HTTP server: {0}")]
+    Http(#[from] http::Error),
     /// Accepting connections failed.
     #[error("gRPC server: {}", Chain(.0))]
     Serve(#[source] tonic::transport::Error),
@@ -103,7 +109,7 @@ impl App {
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
             portals: portals.clone(),
-            bots,
+            bots: bots.clone(),
             events: events.clone(),
             ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
@@ -113,16 +119,29 @@ impl App {
             audit: Audit::default(),
         };
         let asked = config.grpc.door.listen;
-        let server = match Server::bind(config.grpc, parts).await {
-            Ok(server) => server,
+        let bound = async {
+            let server = Server::bind(config.grpc, parts).await?;
+            let http = match config.http {
+                Some(config) => {
+                    let (portals, bots) = (portals.clone(), bots.clone());
+                    Some(http::Server::bind(&config, portals, bots, life.clone()).await?)
+                }
+                None => None,
+            };
+            Ok::<_, Error>((server, http))
+        };
+        let (server, http) = match bound.await {
+            Ok(bound) => bound,
             Err(error) => {
                 store.close().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let address = server.address();
         Ok(Self {
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            http_address: http.as_ref().and_then(|http| http.address().ok()),
+            http,
             callers,
             reload: config.reload,
             store,
@@ -138,6 +157,18 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where installations and callbacks come in, if anywhere.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Where links are made by which people authorize portals, if they can come back.
+    #[must_use]
+    pub fn authorizations(&self) -> Option<http::Authorizations> {
+        self.http.as_ref().map(http::Server::authorizations)
     }
 
     /// The portals: which there are, and where new ones are installed.
@@ -170,6 +201,8 @@ impl App {
             portals,
             events,
             server,
+            http,
+            http_address,
             callers,
             reload,
             address,
@@ -181,6 +214,12 @@ impl App {
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
+        }
+        if let Some(http) = http {
+            life.spawn(http.run());
+        }
+        if let Some(address) = http_address {
+            info!(http.address = %address, "installations and callbacks are received");
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");

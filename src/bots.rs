@@ -8,6 +8,7 @@
 mod answer;
 mod commands;
 mod directory;
+mod erase;
 mod error;
 mod execute;
 mod locate;

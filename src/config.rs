@@ -6,6 +6,7 @@
 
 mod callers;
 mod grpc;
+mod http;
 mod layers;
 mod oauth;
 mod portals;
@@ -48,6 +49,8 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 pub struct Config {
     /// The gRPC API.
     pub grpc: crate::grpc::Config,
+    /// Where installations and callbacks come in; `None` for nowhere.
+    pub http: Option<crate::http::Config>,
     /// Who may call, and what.
     pub callers: Policy,
     /// Whose service accounts to believe.
@@ -102,9 +105,11 @@ impl Config {
         let reload = Reload::of(sources);
         let service_accounts = raw.service_accounts.check()?;
         let callers = callers::policy(&raw.callers, service_accounts.is_some())?;
+        let portals = portals(&raw, sources)?;
         Ok(Self {
             grpc: raw.grpc.check(!callers.is_open())?,
-            portals: portals(&raw, sources)?,
+            http: raw.http.check(portals.application.is_some())?,
+            portals,
             callers,
             service_accounts,
             reload,
@@ -154,6 +159,7 @@ struct Raw {
     callers: BTreeMap<String, callers::RawCaller>,
     service_accounts: callers::RawServiceAccounts,
     grpc: grpc::RawGrpc,
+    http: http::RawHttp,
     store: RawStore,
     outbound: RawOutbound,
     rate: RawRate,

@@ -31,7 +31,7 @@ use tracing::info;
 use self::door::{Door, guard::Guard};
 pub use self::{
     audit::Audit,
-    door::{Config as DoorConfig, Error, guard::Share, tls::Files as TlsFiles},
+    door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
 };
 use crate::{

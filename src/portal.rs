@@ -43,7 +43,10 @@ pub mod wire;
 mod all;
 mod install;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -64,7 +67,7 @@ pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
 pub use home::Hosts;
-pub use install::{InstallError, Owner};
+pub use install::{Claim, ClaimError, Expected, InstallError, Owner, Remains, Vouched};
 pub use limit::{Budget, Rate};
 pub use oauth::{Application, ServerName, Servers};
 pub use queue::Waiting;
@@ -91,6 +94,8 @@ struct Inner {
 struct OAuth {
     member_id: String,
     refresher: Refresher,
+    /// When somebody last made us look how the application is licensed.
+    looked: Mutex<Option<Instant>>,
     _running: AbortOnDropHandle<()>,
 }
 

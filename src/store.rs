@@ -10,6 +10,7 @@
 pub mod addresses;
 pub mod answers;
 pub mod bots;
+mod erase;
 pub mod error;
 pub mod keys;
 pub mod ledger;

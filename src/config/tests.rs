@@ -1,6 +1,7 @@
 //! Each layer over the one below, and each rule with its message.
 
 mod callers;
+mod http;
 mod oauth;
 
 use std::{fs, path::PathBuf};

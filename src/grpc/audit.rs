@@ -5,17 +5,18 @@
 use std::{
     fmt::Write as _,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::{
     callers::Grant,
     ids::{BotCode, PortalId},
+    log_limit::LogLimit,
 };
 
 /// Denials that are told in one second; who floods the door does not flood the log.
@@ -40,15 +41,13 @@ impl Place {
 }
 
 /// Tells of denials. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Audit(Arc<Mutex<Second>>);
+#[derive(Debug, Clone)]
+pub struct Audit(Arc<LogLimit>);
 
-/// The second that denials are counted in.
-#[derive(Debug, Default)]
-struct Second {
-    began: Option<Instant>,
-    told: u32,
-    untold: u64,
+impl Default for Audit {
+    fn default() -> Self {
+        Self(Arc::new(LogLimit::new(DENIALS)))
+    }
 }
 
 impl Audit {
@@ -60,7 +59,7 @@ impl Audit {
         call_id: &str,
         outcome: &str,
     ) {
-        let Some(untold) = self.may_tell(Instant::now()) else {
+        let Some(untold) = self.0.may_tell(Instant::now()) else {
             return;
         };
         info!(
@@ -75,24 +74,6 @@ impl Audit {
             untold,
             "denied"
         );
-    }
-
-    /// How many were passed over since the last one that was told; `None` to pass over this one.
-    fn may_tell(&self, now: Instant) -> Option<u64> {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = second
-            .began
-            .is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1));
-        if fresh {
-            second.began = Some(now);
-            second.told = 0;
-        }
-        if second.told >= DENIALS {
-            second.untold += 1;
-            return None;
-        }
-        second.told += 1;
-        Some(std::mem::take(&mut second.untold))
     }
 }
 
@@ -154,20 +135,4 @@ pub(super) fn call_id() -> Arc<str> {
     // Writing to a string cannot fail.
     let _written = write!(id, "{start:08x}-{number:x}");
     id.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn flood_of_denials_is_told_in_part_and_counted() {
-        let audit = Audit::default();
-        let now = Instant::now();
-        let told = (0..50).filter_map(|_| audit.may_tell(now)).count();
-        assert_eq!(told, 20);
-        let later = now + Duration::from_secs(1);
-        assert_eq!(audit.may_tell(later), Some(30));
-        assert_eq!(audit.may_tell(later), Some(0));
-    }
 }

@@ -7,7 +7,6 @@ mod connection;
 pub(super) mod guard;
 mod limits;
 mod socket;
-pub(super) mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -22,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub(super) use self::connection::{Connection, Peer};
-use self::{connection::Stream as Bytes, socket::Socket, tls::Tls};
-use crate::fault::Chain;
+use self::{connection::Stream as Bytes, socket::Socket};
+use crate::{
+    fault::Chain,
+    tls::{self, Protocol, Tls},
+};
 
 /// How to let connections in.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ struct Entry {
 impl Door {
     pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
         let tls = match &config.tls {
-            Some(files) => Some(Tls::load(files.clone()).await?),
+            Some(files) => Some(Tls::load(files.clone(), Protocol::Http2).await?),
             None => None,
         };
         let address = config.listen;

@@ -107,7 +107,7 @@ pub(super) struct Workshop {
     transport: Transport,
     pub(super) memory: Memory,
     pub(super) store: Store,
-    clock: Clock,
+    pub(super) clock: Clock,
     instruments: Instruments,
     life: Lifecycle,
 }
@@ -360,6 +360,7 @@ impl Workshop {
             }
             Some(OAuth {
                 member_id,
+                looked: std::sync::Mutex::default(),
                 _running: AbortOnDropHandle::new(tokio::spawn(
                     refresher.clone().run(queue.clone()),
                 )),

@@ -250,7 +250,7 @@ impl Refresher {
     async fn troubled(&self, trouble: &Trouble, generation: u64) -> Outcome {
         let (cause, for_good) = match trouble {
             Trouble::Forbidden => (Cause::ApplicationRefused, false),
-            Trouble::Silent(_) => (Cause::AuthorizationServer, false),
+            Trouble::Silent(_) | Trouble::Late => (Cause::AuthorizationServer, false),
             Trouble::Refused(refusal) => match refusal.denial() {
                 Denial::Spent => (Cause::Credential(Credential::Spent), true),
                 Denial::NotInstalled => (Cause::NotInstalled, true),

@@ -250,6 +250,19 @@ impl Gate {
         }
     }
 
+    /// Something may have changed: a probe is due at once.
+    pub(super) fn look_again(&self) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        match &mut inner.phase {
+            Phase::Open => inner.phase = Phase::Suspected(now),
+            Phase::Suspected(due) => *due = now,
+            Phase::Closed(closed) => closed.probe_at = now,
+        }
+        drop(inner);
+        self.suspected.notify_one();
+    }
+
     /// Completes when a probe is due.
     pub(super) async fn probe_due(&self) {
         loop {

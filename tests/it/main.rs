@@ -21,6 +21,7 @@ mod callers;
 mod clock_set;
 mod commands;
 mod deadlines;
+mod http;
 mod ledger;
 mod measurements;
 mod messages;

@@ -12,6 +12,7 @@ use bitrix24_gateway::{
     clock::Clock,
     config::{Config, Flags, Sources},
     fault::Reason,
+    http::Authorizations,
     lifecycle::Lifecycle,
     portal::{
         Portals,
@@ -66,6 +67,8 @@ struct Gateway {
     task: JoinHandle<Result<(), app::Error>>,
     channel: Channel,
     address: SocketAddr,
+    http: Option<SocketAddr>,
+    authorizations: Option<Authorizations>,
 }
 
 impl Scene {
@@ -214,6 +217,17 @@ impl Scene {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address
+    }
+
+    /// Where installations and callbacks come in.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.gateway.http.expect("`http.listen` is set")
+    }
+
+    /// Where an operator gets links.
+    pub(crate) fn authorizations(&self) -> Authorizations {
+        let authorizations = self.gateway.authorizations.clone();
+        authorizations.expect("`http.listen` is set")
     }
 
     /// A client with a connection of its own: to the gateway another caller.
@@ -402,6 +416,8 @@ impl Gateway {
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
+        let http = app.http_address();
+        let authorizations = app.authorizations();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -414,6 +430,8 @@ impl Gateway {
             task,
             channel,
             address,
+            http,
+            authorizations,
         }
     }
 }

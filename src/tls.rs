@@ -1,4 +1,4 @@
-//! TLS at the door: our certificate, and whose certificates prove callers.
+//! TLS for those who come to us: our certificate, and whose certificates prove callers.
 //!
 //! The files are looked at every few seconds. What was changed counts for new connections; a change
 //! that cannot be used changes nothing and is told once.
@@ -78,28 +78,46 @@ struct Read {
 
 /// TLS as the files say. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) struct Tls(Arc<Inner>);
+pub(crate) struct Tls(Arc<Inner>);
+
+/// What is spoken inside of TLS, by its name in the handshake.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
 
 #[derive(Debug)]
 struct Inner {
     files: Files,
+    protocol: Protocol,
     current: RwLock<Arc<ServerConfig>>,
     read: Fingerprint,
 }
 
+impl Protocol {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 impl Tls {
-    pub(super) async fn load(files: Files) -> Result<Self, Error> {
+    pub(crate) async fn load(files: Files, protocol: Protocol) -> Result<Self, Error> {
         let (read, held) = read(files.clone()).await?;
-        let config = config(&files, &held)?;
+        let config = config(&files, &held, protocol)?;
         Ok(Self(Arc::new(Inner {
             files,
+            protocol,
             current: RwLock::new(Arc::new(config)),
             read,
         })))
     }
 
     /// Makes a connection secret, and tells the names of the caller's certificate.
-    pub(super) async fn accept(
+    pub(crate) async fn accept(
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Vec<Box<str>>)> {
@@ -117,7 +135,7 @@ impl Tls {
     }
 
     /// Looks at the files again and again, until the process stops.
-    pub(in crate::grpc) async fn keep_reading(self, stop: CancellationToken) {
+    pub(crate) async fn keep_reading(self, stop: CancellationToken) {
         let mut seen = self.0.read.clone();
         let mut failed = false;
         loop {
@@ -130,13 +148,13 @@ impl Tls {
                 Ok((now, held)) => {
                     seen = now;
                     failed = false;
-                    match config(&self.0.files, &held) {
+                    match config(&self.0.files, &held, self.0.protocol) {
                         Ok(config) => {
                             let mut current = self.0.current.write();
                             *current
                                 .as_deref_mut()
                                 .unwrap_or_else(|poisoned| poisoned.get_mut()) = Arc::new(config);
-                            info!("the certificate of the gRPC API was changed");
+                            info!(file = %self.0.files.certificate.display(), "the certificate was changed");
                         }
                         Err(error) => {
                             error!(error = %Chain(&error), "the changed certificate cannot be used: the one before stays");
@@ -173,7 +191,7 @@ async fn read(files: Files) -> Result<(Fingerprint, Read), Error> {
     tokio::task::spawn_blocking(reading).await?
 }
 
-fn config(files: &Files, held: &Read) -> Result<ServerConfig, Error> {
+fn config(files: &Files, held: &Read, protocol: Protocol) -> Result<ServerConfig, Error> {
     let chain = certificates(&files.certificate, &held.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&held.key)
         .map_err(|cause| Error::Pem(files.key.clone(), cause))?;
@@ -195,7 +213,7 @@ fn config(files: &Files, held: &Read) -> Result<ServerConfig, Error> {
         }
     };
     let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.name().to_vec()];
     Ok(config)
 }
 
