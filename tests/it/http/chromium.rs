@@ -27,6 +27,10 @@ const SCRIPT: &str = "window.BX24 = {init: (ready) => ready(), \
 type Content = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
 /// What `.ci/pages` has found or installed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the tools of a test are is no setting of the gateway"
+)]
 fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     path.unwrap_or_else(|| panic!("{variable} is not set: run .ci/pages"))
