@@ -29,7 +29,7 @@ type Content = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 /// What `.ci/pages` has found or installed.
 #[expect(
     clippy::disallowed_methods,
-    reason = "where a browser is is not the gateway's configuration"
+    reason = "where the tools of a test are is no setting of the gateway"
 )]
 fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);

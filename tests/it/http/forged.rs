@@ -263,6 +263,15 @@ async fn log_tells_that_something_was_refused_and_nothing_of_it() {
         .await;
     }
     site.settle().await;
+    // What is proven is told, but for the token.
+    let decided = [
+        ("METHOD", "imbot.v2.Bot.register"),
+        ("CONFIRMED", "0"),
+        ("TOKEN", "hush-token"),
+    ];
+    for auth in [&real, &forged] {
+        site.tell_with("ONAPPMETHODCONFIRM", &decided, auth).await;
+    }
     let bytes = logs.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&bytes);
     let refused = text
@@ -274,6 +283,9 @@ async fn log_tells_that_something_was_refused_and_nothing_of_it() {
         "{refused} lines tell of 104 refusals"
     );
     assert!(!text.contains("hush"), "a forged text is in the log");
+    let told = text.matches("an administrator refused a method");
+    assert_eq!(told.count(), 1);
+    assert!(text.contains("method=\"imbot.v2.Bot.register\""));
     let proof = site.portal().application(CLIENT).unwrap().application_token;
     for secret in [&tokens.access_token, &tokens.refresh_token, &proof] {
         assert!(!text.contains(secret), "a secret is in the log");
