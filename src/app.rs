@@ -77,11 +77,13 @@ impl App {
         let Opened {
             store,
             created_key_file,
+            restored,
             unclean,
         } = Store::open_when_free(config.store, clock).await?;
         let kept = portal::Kept {
             addresses: store.addresses().await?,
             pairs: store.pairs().await?,
+            restored,
         };
         let portals = Portals::new(config.portals, clock, &store, kept, &life)?;
         portals.remember(&store).await?;

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod place;
+mod store;
+
 use std::{path::PathBuf, process::ExitCode};
 
 #[cfg(feature = "sim")]
@@ -7,11 +10,13 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use secrecy::ExposeSecret as _;
 
+use self::store::StoreCommand;
 use crate::{
     app::{self, App},
     callers::{TokenHash, token},
     clock::Clock,
-    config::{Config, Flags, Sources},
+    config::{self, Config, Flags, Sources},
+    fault::Chain,
     grpc, lifecycle, telemetry,
 };
 
@@ -35,6 +40,9 @@ enum Command {
     Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
+    /// Look the store over, copy it, restore a copy.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// What callers need.
     #[command(subcommand)]
     Callers(CallersCommand),
@@ -86,9 +94,10 @@ impl Cli {
             Command::Sim(options) => simulate(options).await,
             #[expect(clippy::print_stdout, reason = "it is what the command is for")]
             Command::Defaults => {
-                print!("{}", crate::config::DEFAULTS);
+                print!("{}", config::DEFAULTS);
                 ExitCode::SUCCESS
             }
+            Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(CallersCommand::NewToken) => match token::new_token() {
                 #[expect(clippy::print_stdout, reason = "it is what the command is for")]
                 Ok(token) => {
@@ -101,6 +110,32 @@ impl Cli {
             },
         }
     }
+}
+
+/// Why a command that keeps a gateway failed.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The store cannot do it.
+    #[error("store: {}", Chain(.0))]
+    Store(#[from] crate::store::Error),
+}
+
+/// The exit code of such a command.
+fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error) => fail(1, &error),
+    }
+}
+
+/// One line of what was asked for.
+#[expect(clippy::print_stdout, reason = "it is what the commands are for")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -64,6 +64,27 @@ pub struct Config {
     pub telemetry: telemetry::Config,
 }
 
+/// What whoever keeps a gateway needs to know of it, checked; the rest may be wrong.
+#[derive(Debug)]
+pub struct Keeping {
+    /// The store.
+    pub store: store::Config,
+}
+
+impl Keeping {
+    /// Reads all layers, and checks only this.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is unknown or of the wrong type, or of these breaks a rule.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        let raw: Raw = layers::merge(sources)?;
+        Ok(Self {
+            store: raw.store.check(),
+        })
+    }
+}
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

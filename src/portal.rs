@@ -21,6 +21,7 @@ mod queue;
 
 mod limit;
 
+mod hold;
 mod probe;
 pub mod state;
 
@@ -61,6 +62,7 @@ pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
+pub use hold::Hold;
 pub use home::Hosts;
 pub use install::{InstallError, Owner};
 pub use limit::{Budget, Rate};

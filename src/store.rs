@@ -9,15 +9,19 @@
 
 pub mod addresses;
 pub mod answers;
+pub mod backup;
 pub mod bots;
+pub mod examine;
 pub mod error;
 pub mod keys;
 pub mod ledger;
 pub mod log;
 mod pacing;
 pub mod pairs;
+pub mod restore;
 mod row;
 pub mod seal;
+pub mod sealed;
 mod sqlite;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -62,6 +66,15 @@ pub enum KeySource {
     Text(SecretString),
 }
 
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "the key file {}", file.display()),
+            Self::Text(_) => f.write_str("the configured text"),
+        }
+    }
+}
+
 /// A store that was opened, and what was done for it.
 #[derive(Debug)]
 pub struct Opened {
@@ -69,6 +82,8 @@ pub struct Opened {
     pub store: Store,
     /// The key file made for a new store, which the operator must keep safe; `None` when keys were there.
     pub created_key_file: Option<PathBuf>,
+    /// Whether it was restored and is not activated: nothing may leave for portals.
+    pub restored: bool,
     /// Whether the process before ended without closing it.
     pub unclean: bool,
 }
@@ -115,6 +130,7 @@ impl Store {
                 }),
             },
             created_key_file: database.created_key_file,
+            restored: database.restored,
             unclean: database.unclean,
         })
     }

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::{
-    Application, Assume, Inner, OAuth, Portal, Rate, WebhookUrl,
+    Application, Assume, Hold, Inner, OAuth, Portal, Rate, WebhookUrl,
     admission::Admission,
     assume::Assumptions,
     auth::Credential,
@@ -23,6 +23,7 @@ use super::{
     refresh::Refresher,
     retry,
     sender::Sender,
+    state::Gate,
     tokens::{self, Keyring},
     transport::{self, SecretUrl, Transport},
 };
@@ -74,6 +75,8 @@ pub struct Kept {
     pub addresses: Vec<(PortalId, Address)>,
     /// Their tokens.
     pub pairs: Vec<(PortalId, KeptPair)>,
+    /// Whether it was restored and is not activated: nothing leaves for any portal then.
+    pub restored: bool,
 }
 
 /// All portals. Cheap to clone.
@@ -105,6 +108,7 @@ pub(super) struct Workshop {
     transport: Transport,
     pub(super) memory: Memory,
     pub(super) store: Store,
+    pub(super) hold: Hold,
     clock: Clock,
     life: Lifecycle,
 }
@@ -137,7 +141,11 @@ impl Portals {
         }));
         let servers = config.application.iter().flat_map(|it| it.servers.iter());
         own.extend(servers.map(|server| server.host().to_owned()));
-        let transport = Transport::new(&config.transport)?;
+        let hold = match kept.restored {
+            true => Hold::closed(),
+            false => Hold::default(),
+        };
+        let transport = Transport::new(&config.transport)?.under(hold.clone());
         let authority = config
             .application
             .map(|application| Arc::new(Authority::new(application, transport.clone())));
@@ -160,6 +168,7 @@ impl Portals {
             transport,
             memory: Memory::new(clock),
             store: store.clone(),
+            hold,
             clock,
             life: life.clone(),
         };
@@ -197,6 +206,22 @@ impl Portals {
     /// Keeps where the limits are, for the next start. Nothing may be sent afterwards.
     pub async fn rest(&self, store: &Store) {
         self.0.workshop.memory.keep(store).await;
+    }
+
+    /// Whether nothing leaves for any portal, because the store was restored and is not activated.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.0.workshop.hold.holds()
+    }
+
+    /// Lets calls leave for portals although the store was restored. Says whether they could not before.
+    pub fn release(&self) -> bool {
+        let held = self.0.workshop.hold.release();
+        for portal in self.list() {
+            portal.0.queue.gate_changed();
+        }
+        self.0.changed.send_replace(());
+        held
     }
 
     /// A portal by name.
@@ -343,6 +368,7 @@ impl Workshop {
             authority,
             hosts: Arc::clone(&self.hosts),
             store: self.store.clone(),
+            hold: self.hold.clone(),
             clock: self.clock,
             life: self.life.clone(),
         };
@@ -387,6 +413,7 @@ impl Workshop {
             home,
             limit,
             self.transport.clone(),
+            Gate::new(self.clock, self.hold.clone()),
             self.clock,
         ));
         let queue = Queue::start(Arc::clone(&sender));

@@ -47,6 +47,7 @@ impl Sender {
         home: Home,
         limit: Arc<Limit>,
         transport: Transport,
+        gate: Gate,
         clock: Clock,
     ) -> Self {
         Self {
@@ -57,7 +58,7 @@ impl Sender {
             home,
             transport,
             clock: PortalClock::new(clock),
-            gate: Arc::new(Gate::new(clock)),
+            gate: Arc::new(gate),
         }
     }
 

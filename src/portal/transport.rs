@@ -30,6 +30,8 @@ use rustls::{
 };
 use tracing::warn;
 
+use super::Hold;
+
 pub use address::SecretUrl;
 pub use names::Names;
 
@@ -126,6 +128,9 @@ pub enum Failure {
     /// The request, or a part of it, may have arrived.
     #[error("the request was sent, but no complete answer came")]
     Lost(#[source] Lost),
+    /// Nothing may leave: the store was restored, and nobody said that it is to be used.
+    #[error("nothing leaves for portals before the restored store is activated")]
+    Held,
     /// The answer is longer than we read.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -143,6 +148,7 @@ pub struct Lost(Arc<reqwest::Error>);
 pub struct Transport {
     client: Client,
     answer_limit: usize,
+    hold: Hold,
 }
 
 impl Transport {
@@ -181,7 +187,14 @@ impl Transport {
         Ok(Self {
             client: builder.build().map_err(Error::client)?,
             answer_limit: config.answer_limit,
+            hold: Hold::default(),
         })
+    }
+
+    /// The same, sending nothing while this holds.
+    #[must_use]
+    pub fn under(self, hold: Hold) -> Self {
+        Self { hold, ..self }
     }
 
     /// The longest answer that is read, in bytes.
@@ -217,6 +230,9 @@ impl Transport {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        if self.hold.holds() {
+            return Err(Failure::Held);
+        }
         let response = request.send().await.map_err(Failure::from_client)?;
         let head = Answer {
             status: response.status().as_u16(),

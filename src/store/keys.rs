@@ -221,12 +221,13 @@ impl Keys {
     /// The ids of all keys, the bot key first, then the sealing key in use.
     #[must_use]
     pub fn ids(&self) -> String {
-        let mut ids = self.bot_key_id();
-        for key in &self.sealing {
-            // Writing to a String cannot fail.
-            let _ = write!(ids, ", seal-{}", key.id);
-        }
-        ids
+        self.all_ids().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same one by one.
+    pub fn all_ids(&self) -> impl Iterator<Item = String> {
+        let sealing = self.sealing.iter().map(|key| format!("seal-{}", key.id));
+        std::iter::once(self.bot_key_id()).chain(sealing)
     }
 
     /// The key that seals.

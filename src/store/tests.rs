@@ -1,6 +1,7 @@
 //! The store's promises, tried by force.
 
 mod calls;
+mod copies;
 mod history;
 mod opening;
 mod pairs;
