@@ -1,5 +1,7 @@
 //! Wires the parts together, and takes them apart in order.
 
+mod sealing;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::time::{interval, sleep, timeout};
@@ -182,6 +184,7 @@ impl App {
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
         }
+        life.spawn(sealing::keep(store.clone(), life.stop().clone()));
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
         let broke_off = tokio::select! {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod keys;
 mod place;
 mod store;
 
@@ -10,7 +11,7 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use secrecy::ExposeSecret as _;
 
-use self::store::StoreCommand;
+use self::{keys::KeysCommand, store::StoreCommand};
 use crate::{
     app::{self, App},
     callers::{TokenHash, token},
@@ -43,6 +44,9 @@ enum Command {
     /// Look the store over, copy it, restore a copy.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// The keys of the store: list them, put a new one in front, take an old one away.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// What callers need.
     #[command(subcommand)]
     Callers(CallersCommand),
@@ -97,6 +101,7 @@ impl Cli {
                 print!("{}", config::DEFAULTS);
                 ExitCode::SUCCESS
             }
+            Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(CallersCommand::NewToken) => match token::new_token() {
                 #[expect(clippy::print_stdout, reason = "it is what the command is for")]

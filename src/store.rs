@@ -11,14 +11,15 @@ pub mod addresses;
 pub mod answers;
 pub mod backup;
 pub mod bots;
-pub mod examine;
 pub mod error;
+pub mod examine;
 pub mod keys;
 pub mod ledger;
 pub mod log;
 mod pacing;
 pub mod pairs;
 pub mod restore;
+pub mod rotate;
 mod row;
 pub mod seal;
 pub mod sealed;
@@ -28,10 +29,18 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use secrecy::{SecretString, zeroize::Zeroizing};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::{Mutex, watch},
+    task::spawn_blocking,
+    time::sleep,
+};
 use tracing::{info, warn};
 
-use self::sqlite::{Failure, Readers, Writer};
+use self::{
+    keys::Ring,
+    seal::Sealed,
+    sqlite::{Failure, Readers, Writer},
+};
 use crate::clock::Clock;
 
 pub use self::{
@@ -98,7 +107,11 @@ pub struct Store {
 }
 
 struct Inner {
-    keys: Arc<Keys>,
+    source: KeySource,
+    ring: Ring,
+    /// One change of the keys at a time.
+    changing_keys: Mutex<()>,
+    path: PathBuf,
     log_id: LogId,
     head: watch::Receiver<u64>,
     writer: Writer,
@@ -114,15 +127,20 @@ impl Store {
     /// not fit, a damaged file, a folder that cannot be written, a newer release's store) stays
     /// until an operator acts.
     pub async fn open(config: Config, clock: Clock) -> Result<Opened, Error> {
+        let source = config.keys.clone();
         let database = spawn_blocking(move || sqlite::open(&config, &clock))
             .await
             .map_err(|_| Error::BrokeOff)??;
-        let readers = Readers::new(database.path.clone());
+        let path = database.path.clone();
+        let readers = Readers::new(path.clone());
         let (writer, head) = Writer::start(database.held, database.path, database.head);
         Ok(Opened {
             store: Self {
                 inner: Arc::new(Inner {
-                    keys: Arc::new(database.keys),
+                    source,
+                    ring: Ring::new(database.keys),
+                    changing_keys: Mutex::default(),
+                    path,
                     log_id: database.log_id,
                     head,
                     writer,
@@ -165,13 +183,14 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`], or when it cannot be read.
     pub async fn check(&self) -> Result<(), Error> {
-        self.query(|connection, _| sqlite::check(connection)).await
+        // Without keys, which would be held for as long.
+        self.inner.readers.run(sqlite::check).await
     }
 
-    /// The keys of this store.
+    /// The keys in use. For one piece of work: who holds them keeps others from being retired.
     #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.inner.keys
+    pub fn keys(&self) -> Arc<Keys> {
+        self.inner.ring.now()
     }
 
     /// Waits for what was asked for before, then closes the files and gives up the lock. Every
@@ -221,19 +240,27 @@ impl Store {
     /// Reads the database; the query is also given the keys.
     async fn query<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection, &Keys) -> Result<T, Failure> + Send + 'static,
+        query: impl FnOnce(&Connection, &Arc<Keys>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        let keys = Arc::clone(&self.inner.keys);
+        let keys = self.keys();
         self.inner
             .readers
             .run(move |connection| query(connection, &keys))
             .await
     }
 
-    fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Vec<u8>, Error> {
-        seal::seal(&self.inner.keys, &placed(table, place), plain)
-            .map_err(|cause| Error::Sealed { table, cause })
+    fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Sealed, Error> {
+        sealed_with(&self.keys(), table, place, plain)
     }
+}
+
+fn sealed_with(
+    keys: &Arc<Keys>,
+    table: &'static str,
+    place: &[&str],
+    plain: &[u8],
+) -> Result<Sealed, Error> {
+    Sealed::new(keys, &placed(table, place), plain).map_err(|cause| Error::Sealed { table, cause })
 }
 
 fn unseal(

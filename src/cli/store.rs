@@ -107,7 +107,9 @@ fn describe(holdings: &Holdings) {
     say(&format!("schema: {}", holdings.schema));
     say(&format!("keys: {}", holdings.keys.join(", ")));
     let rows = holdings.rows.iter();
-    let rows: Vec<_> = rows.map(|(table, rows)| format!("{table} {rows}")).collect();
+    let rows: Vec<_> = rows
+        .map(|(table, rows)| format!("{table} {rows}"))
+        .collect();
     say(&format!("rows: {}", rows.join(", ")));
 }
 
@@ -123,7 +125,9 @@ fn tell(report: &Report) {
         say(&format!("sealed by {key}: {count}"));
     }
     let tables = report.sealed.opened.iter();
-    let tables: Vec<_> = tables.map(|(table, count)| format!("{table} {count}")).collect();
+    let tables: Vec<_> = tables
+        .map(|(table, count)| format!("{table} {count}"))
+        .collect();
     say(&format!("opened: {}", tables.join(", ")));
     for (table, count) in &report.sealed.closed {
         say(&format!("WRONG: {count} of {table} do not open"));

@@ -171,7 +171,9 @@ impl Draft {
             ));
         }
         let emptied = draft.held.set_len(0).and_then(|()| {
-            draft.held.set_permissions(fs::Permissions::from_mode(0o600))
+            draft
+                .held
+                .set_permissions(fs::Permissions::from_mode(0o600))
         });
         emptied.map_err(|cause| Error::not_writable(&draft.path, cause))?;
         Ok(draft)

@@ -166,6 +166,33 @@ pub enum Error {
         /// The ids of the keys that were given.
         given: String,
     },
+    /// New keys cannot be written where the old ones come from.
+    #[error(
+        "the keys are given as text (`store.keys`): put `seal:` and a new key, 32 random bytes in URL-safe \
+         base64 without padding, in front of the other `seal:` keys and start again; what they sealed is \
+         then sealed anew by itself"
+    )]
+    KeysAreText,
+    /// A key cannot be retired.
+    #[error("{id} cannot be retired: {}", if *.seals {
+        "it is the one that seals; `keys rotate` puts another in front".to_owned()
+    } else {
+        format!("{values} values are sealed with it; they are sealed anew within a while after `keys rotate`")
+    })]
+    KeyInUse {
+        /// The key.
+        id: String,
+        /// How many values it has sealed.
+        values: u64,
+        /// Whether it is the one that seals.
+        seals: bool,
+    },
+    /// A key is none of the store's.
+    #[error("{id} is no sealing key of this store; `keys list` names them")]
+    UnknownKey {
+        /// The id.
+        id: String,
+    },
     /// Something sealed could not be opened.
     #[error("something sealed in {table} cannot be opened")]
     Sealed {
@@ -259,6 +286,9 @@ impl Fault for Error {
             | Self::Closed => Kind::Unavailable,
             Self::Keys(_)
             | Self::WrongKeys { .. }
+            | Self::KeysAreText
+            | Self::KeyInUse { .. }
+            | Self::UnknownKey { .. }
             | Self::SharedFileSystem { .. }
             | Self::NotAStore { .. }
             | Self::NoStore { .. }

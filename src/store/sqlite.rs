@@ -101,8 +101,7 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
     schema::migrate(&mut connection, &path)?;
     schema::check_keys(&connection, &keys, &path, config.keys.to_string())?;
     schema::remember_active(&connection, &keys, &path)?;
-    let restored =
-        schema::is_restored(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
+    let restored = schema::is_restored(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
     let (log_id, head) =
         schema::identity(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
     let (epoch, unclean) =

@@ -5,6 +5,7 @@ mod copies;
 mod history;
 mod opening;
 mod pairs;
+mod rotation;
 mod writing;
 
 use std::path::PathBuf;

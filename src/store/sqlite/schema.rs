@@ -274,7 +274,10 @@ pub(in crate::store) fn steps_taken(connection: &Connection) -> rusqlite::Result
 }
 
 /// Sees that a database has the tables and indexes that its steps made. Names the first that differs.
-pub(in crate::store) fn differs(connection: &Connection, taken: usize) -> rusqlite::Result<Option<String>> {
+pub(in crate::store) fn differs(
+    connection: &Connection,
+    taken: usize,
+) -> rusqlite::Result<Option<String>> {
     let objects = |connection: &Connection| -> rusqlite::Result<BTreeMap<String, Option<String>>> {
         connection
             .prepare("SELECT name, sql FROM sqlite_schema")?
@@ -316,7 +319,10 @@ pub(in crate::store) fn check_keys(
     let sqlite = |cause| Error::sqlite(path, cause);
     let needed = key_ids(connection).map_err(sqlite)?;
     let given: Vec<String> = keys.all_ids().collect();
-    let missing: Vec<_> = needed.into_iter().filter(|id| !given.contains(id)).collect();
+    let missing: Vec<_> = needed
+        .into_iter()
+        .filter(|id| !given.contains(id))
+        .collect();
     if !missing.is_empty() {
         return Err(Error::WrongKeys {
             path: path.to_owned(),
@@ -348,7 +354,11 @@ pub(in crate::store) fn check_keys(
 }
 
 /// Writes down the key that seals from now on, so that it is asked for at every start.
-pub(in crate::store) fn remember_active(connection: &Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
+pub(in crate::store) fn remember_active(
+    connection: &Connection,
+    keys: &Keys,
+    path: &Path,
+) -> Result<(), Error> {
     let sqlite = |cause| Error::sqlite(path, cause);
     let id = format!("seal-{}", keys.active().id);
     let known = connection
@@ -400,7 +410,21 @@ pub(super) fn end(connection: &Connection, epoch: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-pub(in crate::store) fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+pub(in crate::store) fn number(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+/// A word in `meta`.
+pub(in crate::store) fn text(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
         .query_row([name], |row| row.get(0))

@@ -53,7 +53,10 @@ fn report(config: &Config) -> Report {
 #[tokio::test]
 async fn copy_made_while_the_store_works_holds_everything_and_no_secret() {
     let (place, store, file) = copied().await;
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let bytes = fs::read(&file).unwrap();
     assert!(!contains(&bytes, "hush") && contains(&bytes, "billing"));
     assert_eq!(files(&place), ["copy.db", "keys", "store"]);
