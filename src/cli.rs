@@ -1,7 +1,9 @@
 //! The command line.
 
+mod callers;
 mod keys;
 mod place;
+mod portals;
 mod store;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -9,12 +11,12 @@ use std::{path::PathBuf, process::ExitCode};
 #[cfg(feature = "sim")]
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
-use secrecy::ExposeSecret as _;
 
-use self::{keys::KeysCommand, store::StoreCommand};
+use self::{
+    callers::CallersCommand, keys::KeysCommand, portals::PortalsCommand, store::StoreCommand,
+};
 use crate::{
     app::{self, App},
-    callers::{TokenHash, token},
     clock::Clock,
     config::{self, Config, Flags, Sources},
     fault::Chain,
@@ -47,15 +49,12 @@ enum Command {
     /// The keys of the store: list them, put a new one in front, take an old one away.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// What callers need.
+    /// Who may call: list, add and revoke callers; make tokens.
     #[command(subcommand)]
     Callers(CallersCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum CallersCommand {
-    /// Print a new bearer token, which is kept nowhere, and the setting that accepts it.
-    NewToken,
+    /// Which portals there are: list, add, remove and grant them.
+    #[command(subcommand)]
+    Portals(PortalsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -103,16 +102,8 @@ impl Cli {
             }
             Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
-            Command::Callers(CallersCommand::NewToken) => match token::new_token() {
-                #[expect(clippy::print_stdout, reason = "it is what the command is for")]
-                Ok(token) => {
-                    let token = token.expose_secret();
-                    println!("{token}");
-                    println!("token_sha256 = [\"{}\"]", TokenHash::of(token));
-                    ExitCode::SUCCESS
-                }
-                Err(error) => fail(1, &Randomless(error)),
-            },
+            Command::Callers(command) => ended(Box::pin(command.run()).await),
+            Command::Portals(command) => ended(Box::pin(command.run()).await),
         }
     }
 }
@@ -126,6 +117,15 @@ enum Trouble {
     /// The store cannot do it.
     #[error("store: {}", Chain(.0))]
     Store(#[from] crate::store::Error),
+    /// There is no chance.
+    #[error(transparent)]
+    Randomless(#[from] Randomless),
+    /// A secret was expected.
+    #[error("standard input cannot be read: {0}")]
+    Input(#[source] std::io::Error),
+    /// It was not done.
+    #[error(transparent)]
+    Admin(#[from] crate::admin::Error),
 }
 
 /// The exit code of such a command.
@@ -165,7 +165,12 @@ impl Serve {
         };
         let app = match built {
             Ok(app) => app,
-            Err(error @ (app::Error::Transport(_) | app::Error::Door(grpc::Error::Tls(_)))) => {
+            Err(
+                error @ (app::Error::Transport(_)
+                | app::Error::Settings(_)
+                | app::Error::Callers(_)
+                | app::Error::Door(grpc::Error::Tls(_))),
+            ) => {
                 return fail(USAGE, &error);
             }
             Err(error) => return fail(1, &error),

@@ -26,6 +26,8 @@ pub mod app;
 
 pub mod config;
 
+pub mod admin;
+
 pub mod grpc;
 
 pub mod events;
@@ -45,4 +47,5 @@ pub mod clock;
 pub mod fault;
 pub mod ids;
 pub mod proto;
+mod socket;
 mod turns;

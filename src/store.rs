@@ -11,6 +11,7 @@ pub mod addresses;
 pub mod answers;
 pub mod backup;
 pub mod bots;
+pub mod callers;
 pub mod error;
 pub mod examine;
 pub mod keys;
@@ -24,6 +25,7 @@ mod row;
 pub mod seal;
 pub mod sealed;
 mod sqlite;
+mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -47,6 +49,7 @@ pub use self::{
     addresses::Address,
     answers::AnswerBegun,
     bots::{Bot, BotState, EventMode, Fetched, Skip},
+    callers::KeptCaller,
     error::Error,
     keys::Keys,
     ledger::CallBegun,

@@ -6,11 +6,8 @@ use clap::Subcommand;
 
 use super::{Trouble, place::Place, say};
 use crate::{
-    clock::Clock,
-    store::{
-        Store,
-        rotate::{Key, list},
-    },
+    admin::{Command, Done},
+    store::rotate::{Key, list},
 };
 
 #[derive(Debug, Subcommand)]
@@ -45,25 +42,17 @@ impl KeysCommand {
                 }
             }
             Self::Rotate { place } => {
-                let store = Store::open(place.find()?.store, Clock::system())
-                    .await?
-                    .store;
-                let rotated = store.rotate().await;
-                let sealed = match &rotated {
-                    Ok(_) => store.reseal().await,
-                    Err(_) => Ok(Default::default()),
-                };
-                store.close().await;
-                say(&format!("{} seals from now on", rotated?));
-                say(&format!("sealed anew: {}", sealed?.resealed));
+                if let Done::KeysRotated { id } = place.have_done(Command::KeysRotate {}).await? {
+                    say(&format!(
+                        "{id} seals from now on, and what others have sealed is sealed anew"
+                    ));
+                    say("keep a copy of the key file in a safe place");
+                }
             }
             Self::Retire { id, place } => {
-                let store = Store::open(place.find()?.store, Clock::system())
-                    .await?
-                    .store;
-                let retired = store.retire(&id).await;
-                store.close().await;
-                retired?;
+                place
+                    .have_done(Command::KeysRetire { id: id.clone() })
+                    .await?;
                 say(&format!("{id} is retired"));
             }
         }

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{self, Flags, Keeping, Sources};
+use super::Trouble;
+use crate::{
+    admin::{self, Command, Done, Keeper},
+    clock::Clock,
+    config::{self, Flags, Keeping, Sources},
+    store::{self, Store},
+};
 
 /// Where the store is; else what `serve` would take.
 #[derive(Debug, Args)]
@@ -22,5 +28,27 @@ impl Place {
         let store = self.store.iter().map(|dir| ("store.dir", dir.clone()));
         let flags = Flags(store.collect());
         Keeping::load(&Sources::of_process(self.config.clone(), flags))
+    }
+
+    /// Has a command done: by the gateway that runs, or here where none runs.
+    pub(super) async fn have_done(&self, command: Command) -> Result<Done, Trouble> {
+        let keeping = self.find()?;
+        // A command never makes a store.
+        store::backup::expect(&keeping.store.dir)?;
+        let opened = Store::open(keeping.store, Clock::system()).await;
+        let store = match opened {
+            Ok(opened) => opened.store,
+            Err(store::Error::Locked { holder, .. }) => {
+                let Some(socket) = keeping.admin else {
+                    return Err(admin::Error::NoSocket { holder }.into());
+                };
+                return Ok(admin::send(&socket.path, &command, &holder).await?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let keeper = Keeper::new(store.clone(), Clock::system(), keeping.names, None);
+        let done = keeper.run(command).await;
+        store.close().await;
+        Ok(done?)
     }
 }

@@ -6,9 +6,9 @@ use clap::Subcommand;
 
 use super::{Trouble, place::Place, say};
 use crate::{
+    admin::{Command, Done},
     clock::Clock,
     store::{
-        Store,
         backup::{Holdings, backup},
         examine::{Report, examine},
         restore::restore,
@@ -85,13 +85,10 @@ impl StoreCommand {
                 });
             }
             Self::Activate { place } => {
-                let opened = Store::open(place.find()?.store, clock).await?;
-                let was_held = opened.store.activate().await;
-                opened.store.close().await;
-                say(if was_held? {
-                    "activated: its portals are called"
-                } else {
-                    "nothing to do: it was active"
+                let done = place.have_done(Command::StoreActivate {}).await?;
+                say(match done {
+                    Done::Activated { was_held: false } => "nothing to do: it was active",
+                    _ => "activated: its portals are called",
                 });
             }
         }

@@ -6,7 +6,6 @@
 mod connection;
 pub(super) mod guard;
 mod limits;
-mod socket;
 pub(super) mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -22,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub(super) use self::connection::{Connection, Peer};
-use self::{connection::Stream as Bytes, socket::Socket, tls::Tls};
-use crate::fault::Chain;
+use self::{connection::Stream as Bytes, tls::Tls};
+use crate::{fault::Chain, socket::Socket};
+
+/// Owner and group may connect to the Unix socket.
+const MODE: u32 = 0o660;
 
 /// How to let connections in.
 #[derive(Debug, Clone)]
@@ -81,7 +83,7 @@ impl Door {
         let tcp = tcp.map_err(|cause| Error::Listen(address, cause))?;
         let unix = match &config.socket {
             Some(path) => {
-                Some(Socket::bind(path).map_err(|cause| Error::Socket(path.clone(), cause))?)
+                Some(Socket::bind(path, MODE).map_err(|cause| Error::Socket(path.clone(), cause))?)
             }
             None => None,
         };

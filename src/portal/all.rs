@@ -75,6 +75,8 @@ pub struct Kept {
     pub addresses: Vec<(PortalId, Address)>,
     /// Their tokens.
     pub pairs: Vec<(PortalId, KeptPair)>,
+    /// Portals that were added while we ran.
+    pub webhooks: Vec<(PortalId, WebhookUrl)>,
     /// Whether it was restored and is not activated: nothing leaves for any portal then.
     pub restored: bool,
 }
@@ -105,7 +107,7 @@ pub(super) struct Workshop {
     pub(super) authority: Option<Arc<Authority>>,
     /// Configured portals by `member_id`, in lower case.
     pub(super) members: BTreeMap<String, PortalId>,
-    transport: Transport,
+    pub(super) transport: Transport,
     pub(super) memory: Memory,
     pub(super) store: Store,
     pub(super) hold: Hold,
@@ -131,9 +133,16 @@ impl Portals {
         mut config: Config,
         clock: Clock,
         store: &Store,
-        kept: Kept,
+        mut kept: Kept,
         life: &Lifecycle,
     ) -> Result<Self, transport::Error> {
+        for (id, url) in kept.webhooks.drain(..) {
+            if config.portals.contains_key(&id) {
+                warn!(portal.id = %id, "a stored webhook is not used: the configuration gives its name to another");
+                continue;
+            }
+            config.portals.insert(id, Access::Webhook(url));
+        }
         let own = &mut config.transport.names.own;
         own.extend(config.portals.values().filter_map(|access| match access {
             Access::Webhook(url) => Some(url.host().to_owned()),
@@ -342,7 +351,7 @@ impl Workshop {
         }
     }
 
-    fn webhook(&self, id: PortalId, url: WebhookUrl, known: Option<Address>) -> Portal {
+    pub(super) fn webhook(&self, id: PortalId, url: WebhookUrl, known: Option<Address>) -> Portal {
         let account = self.memory.account(&[url.place()], self.rate);
         let limit = self.limit(account);
         let home = Some(url.into_address());

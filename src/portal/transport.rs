@@ -149,6 +149,7 @@ pub struct Transport {
     client: Client,
     answer_limit: usize,
     hold: Hold,
+    resolver: names::Resolver,
 }
 
 impl Transport {
@@ -162,6 +163,7 @@ impl Transport {
             // The operator wrote it down, so it may be anywhere.
             names.own.insert(proxy.url.host().to_owned());
         }
+        let resolver = names::Resolver::new(names);
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls(config.extra_roots.as_deref())?)
             .http1_only()
@@ -172,7 +174,7 @@ impl Transport {
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .pool_idle_timeout(IDLE)
-            .dns_resolver(names::Resolver(Arc::new(names)))
+            .dns_resolver(Arc::new(resolver.clone()))
             .default_headers(header::HeaderMap::from_iter([
                 (header::ACCEPT, JSON),
                 (header::USER_AGENT, AGENT),
@@ -188,6 +190,7 @@ impl Transport {
             client: builder.build().map_err(Error::client)?,
             answer_limit: config.answer_limit,
             hold: Hold::default(),
+            resolver,
         })
     }
 
@@ -195,6 +198,11 @@ impl Transport {
     #[must_use]
     pub fn under(self, hold: Hold) -> Self {
         Self { hold, ..self }
+    }
+
+    /// A host that the operator wrote down meanwhile: it may be anywhere.
+    pub fn add_own(&self, host: &str) {
+        self.resolver.add_own(host);
     }
 
     /// The longest answer that is read, in bytes.

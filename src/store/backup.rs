@@ -53,6 +53,14 @@ pub fn backup(dir: &Path, file: &Path, replace: bool, now: Timestamp) -> Result<
     Ok(holdings)
 }
 
+/// Sees that there is a store.
+///
+/// # Errors
+/// [`Error::NoStore`], or one that is damaged.
+pub fn expect(dir: &Path) -> Result<(), Error> {
+    existing(dir).map(drop)
+}
+
 /// The database of a folder, which must be there.
 pub(super) fn existing(dir: &Path) -> Result<PathBuf, Error> {
     let path = dir.join(DATABASE);
