@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Events in the store.
-const EVENTS: usize = 2000;
+const EVENTS: i64 = 2000;
 
 /// A folder with a store in it that has so much in it that nothing is done with it in no time.
 struct Place(TempDir);
@@ -116,7 +116,7 @@ impl Place {
     fn report(&self, dir: &str) -> Report {
         let report = examine(&self.config(dir)).unwrap();
         assert!(report.is_sound(), "{report:?}");
-        assert_eq!(report.sealed.opened["log"], EVENTS as u64);
+        assert_eq!(report.sealed.opened["log"], EVENTS.unsigned_abs());
         report
     }
 
@@ -238,7 +238,7 @@ async fn gateway_killed_when_half_is_sealed_anew_goes_on_where_it_was() {
     place.done(&["keys", "rotate"]);
     let lock = place.database();
     lock.busy_timeout(Duration::ZERO).unwrap();
-    let key = |seq: usize| -> Vec<u8> {
+    let key = |seq: i64| -> Vec<u8> {
         let key = "SELECT substr(body, 2, 4) FROM log WHERE seq = ?1";
         lock.query_row(key, [seq], |row| row.get(0)).unwrap()
     };
