@@ -23,7 +23,6 @@ use super::{
     refresh::Refresher,
     retry,
     sender::Sender,
-    state::Gate,
     tokens::{self, Keyring},
     transport::{self, SecretUrl, Transport},
 };
@@ -422,7 +421,6 @@ impl Workshop {
             home,
             limit,
             self.transport.clone(),
-            Gate::new(self.clock, self.hold.clone()),
             self.clock,
         ));
         let queue = Queue::start(Arc::clone(&sender));

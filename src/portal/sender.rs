@@ -47,9 +47,9 @@ impl Sender {
         home: Home,
         limit: Arc<Limit>,
         transport: Transport,
-        gate: Gate,
         clock: Clock,
     ) -> Self {
+        let gate = Gate::new(clock, transport.hold().clone());
         Self {
             portal,
             limit,

@@ -200,6 +200,11 @@ impl Transport {
         Self { hold, ..self }
     }
 
+    /// What nothing is sent under.
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
     /// A host that the operator wrote down meanwhile: it may be anywhere.
     pub fn add_own(&self, host: &str) {
         self.resolver.add_own(host);
