@@ -1,5 +1,8 @@
 //! Wires the parts together, and takes them apart in order.
 
+mod keeping;
+mod sealing;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::time::{interval, sleep, timeout};
@@ -7,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    admin::{self, Keeper, Live},
     bots::{self, Bots},
-    callers::{Callers, service_account::ServiceAccounts},
+    callers::{self, Callers, service_account::ServiceAccounts},
     clock::Clock,
-    config::{Config, Reload},
+    config::{self, AdminSocket, Config, Reload},
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
@@ -39,6 +43,7 @@ pub struct App {
     server: Server,
     http: Option<http::Server>,
     http_address: Option<SocketAddr>,
+    admin: Option<admin::Server>,
     callers: Callers,
     reload: Option<Reload>,
     address: SocketAddr,
@@ -52,6 +57,12 @@ pub enum Error {
     /// The store cannot be opened.
     #[error("store: {}", Chain(.0))]
     Store(#[from] store::Error),
+    /// The settings do not fit what the store holds.
+    #[error(transparent)]
+    Settings(#[from] config::Error),
+    /// Callers cannot be told apart.
+    #[error("configuration: {0}")]
+    Callers(#[from] callers::Unclear),
     /// What the store holds cannot be used.
     #[error("store: {}", Chain(.0))]
     Bots(#[from] bots::Error),
@@ -64,6 +75,15 @@ pub enum Error {
     /// Nobody can be let in over HTTP.
     #[error("HTTP server: {0}")]
     Http(#[from] http::Error),
+    /// Commands cannot be taken.
+    #[error("cannot listen on {}: {cause}", path.display())]
+    Admin {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
     /// Accepting connections failed.
     #[error("gRPC server: {}", Chain(.0))]
     Serve(#[source] tonic::transport::Error),
@@ -85,13 +105,21 @@ impl App {
         let Opened {
             store,
             created_key_file,
+            restored,
             unclean,
         } = Store::open_when_free(config.store, clock).await?;
-        let kept = portal::Kept {
-            addresses: store.addresses().await?,
-            pairs: store.pairs().await?,
+        let names = admin::Names {
+            callers: config.callers.keys().cloned().collect(),
+            portals: config.portals.portals.keys().cloned().collect(),
         };
+        let kept = keeping::portals(&store, &config.portals, restored).await?;
+        let named = keeping::named(&names, &kept);
+        let callers = keeping::callers(&store, config.callers, named).await?;
+        if config.needs_callers && callers.policy().is_open() {
+            return Err(config::no_callers(config.grpc.door.listen).into());
+        }
         let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
+        keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
         let events = Events::new(
@@ -104,7 +132,6 @@ impl App {
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
         }
-        let callers = Callers::new(config.callers);
         let accounts = config.service_accounts;
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
@@ -137,8 +164,20 @@ impl App {
                 return Err(error);
             }
         };
+        let live = Live {
+            portals: portals.clone(),
+            callers: callers.clone(),
+        };
+        let admin = match keeping::commands(config.admin, &store, clock, names, live, &life) {
+            Ok(admin) => admin,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
         let address = server.address();
         Ok(Self {
+            admin,
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
@@ -203,6 +242,7 @@ impl App {
             server,
             http,
             http_address,
+            admin,
             callers,
             reload,
             address,
@@ -220,6 +260,10 @@ impl App {
         }
         if let Some(address) = http_address {
             info!(http.address = %address, "installations and callbacks are received");
+        }
+        life.spawn(sealing::keep(store.clone(), life.stop().clone()));
+        if let Some(admin) = admin {
+            life.spawn(admin.run());
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
@@ -243,6 +287,26 @@ impl App {
         info!("gateway stopped");
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)
+    }
+}
+
+/// Takes commands. Where nobody asked for a place of its own the gateway does without, if it must: its
+/// path may be longer than sockets can have.
+fn listen(
+    place: Option<AdminSocket>,
+    keeper: Keeper,
+    life: &Lifecycle,
+) -> Result<Option<admin::Server>, Error> {
+    let Some(AdminSocket { path, asked_for }) = place else {
+        return Ok(None);
+    };
+    match admin::Server::bind(&path, keeper, life) {
+        Ok(server) => Ok(Some(server)),
+        Err(cause) if asked_for => Err(Error::Admin { path, cause }),
+        Err(error) => {
+            error!(path = %path.display(), %error, "no commands are taken: set `admin.socket`");
+            Ok(None)
+        }
     }
 }
 
@@ -283,15 +347,19 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
         match found {
             Ok(None) => {}
             // Somebody who empties the file does not mean to let everybody in.
-            Ok(Some(policy)) if policy.is_open() && !callers.policy().is_open() => {
+            Ok(Some(configured)) if configured.is_empty() && only_configured(&callers) => {
                 error!(
                     "the changed configuration has no callers: those before stay, to let everybody in start again"
                 );
             }
-            Ok(Some(policy)) => {
-                let count = policy.len();
-                if callers.replace(policy) {
-                    info!(callers = count, "callers were changed");
+            Ok(Some(configured)) => {
+                let count = configured.len();
+                match callers.change(|roster| roster.configured = configured) {
+                    Ok(true) => info!(callers = count, "callers were changed"),
+                    Ok(false) => {}
+                    Err(error) => {
+                        error!(%error, "the changed configuration cannot be used: the callers before stay");
+                    }
                 }
             }
             Err(error) => {
@@ -299,6 +367,12 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Whether there are callers, and none but configured ones.
+fn only_configured(callers: &Callers) -> bool {
+    let roster = callers.roster();
+    roster.kept.is_empty() && !roster.configured.is_empty()
 }
 
 /// The services serve while what they do can be kept, and until the stop begins.

@@ -9,9 +9,11 @@
 
 mod grant;
 mod pattern;
+mod roster;
 mod rpc;
 pub mod service_account;
 pub mod token;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,14 +21,16 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 pub use self::{
     grant::{Grant, Terms},
     pattern::Patterns,
+    roster::{Callers, Roster, Unclear},
     rpc::{GROUPS, Group, Rpc, Rpcs},
     token::TokenHash,
+    written::{Written, Wrong},
 };
+use crate::ids::PortalId;
 
 /// What proves who somebody is. Checked already: the holder has the token, or the key of the
 /// certificate.
@@ -99,12 +103,16 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The policy of these callers; without any, everybody may do everything.
+    /// The policy of these callers; without any, everybody may do everything. `named` are the portals that
+    /// lists with `*` mean.
     ///
     /// # Errors
     ///
     /// When something proves two callers.
-    pub fn new(described: BTreeMap<String, Description>) -> Result<Self, Ambiguous> {
+    pub fn new(
+        described: BTreeMap<String, Description>,
+        named: &BTreeSet<PortalId>,
+    ) -> Result<Self, Ambiguous> {
         let mut policy = Self::default();
         if described.is_empty() {
             return Ok(policy);
@@ -112,13 +120,15 @@ impl Policy {
         policy.open = None;
         let known: Arc<BTreeSet<Box<str>>> =
             Arc::new(described.keys().map(|name| name.as_str().into()).collect());
+        let named = Arc::new(named.clone());
         for (name, caller) in &described {
             let shared = |(sharer, other): &(&String, &Description)| {
                 *sharer != name && other.shares.has(name)
             };
             let sharers = described.iter().filter(shared);
             let sharers = sharers.map(|(sharer, _)| sharer.as_str().into()).collect();
-            let grant = Grant::new(name, caller.terms.clone(), sharers, Arc::clone(&known));
+            let (known, named) = (Arc::clone(&known), Arc::clone(&named));
+            let grant = Grant::new(name, caller.terms.clone(), sharers, known, named);
             let grant = Arc::new(grant);
             let names = |texts: &[String]| -> Vec<Box<str>> {
                 texts.iter().map(|text| text.as_str().into()).collect()
@@ -200,36 +210,6 @@ fn unique<K: std::hash::Hash + Eq>(
     Ok(())
 }
 
-/// The policy in force. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Callers(Arc<watch::Sender<Arc<Policy>>>);
-
-impl Callers {
-    /// With this policy.
-    #[must_use]
-    pub fn new(policy: Policy) -> Self {
-        Self(Arc::new(watch::Sender::new(Arc::new(policy))))
-    }
-
-    /// The policy now.
-    #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.0.borrow())
-    }
-
-    /// Puts another policy in force: for the next call of everybody, and for streams under way. Says
-    /// whether that changed anything.
-    pub fn replace(&self, policy: Policy) -> bool {
-        self.0.send_if_modified(|current| {
-            let differs = **current != policy;
-            if differs {
-                *current = Arc::new(policy);
-            }
-            differs
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,9 +234,9 @@ mod tests {
 
     #[test]
     fn nobody_configured_means_everybody_and_one_means_nobody_else() {
-        let open = Policy::new(BTreeMap::new()).unwrap();
+        let open = Policy::new(BTreeMap::new(), &BTreeSet::new()).unwrap();
         assert!(open.find(&Credential::None).unwrap().is_open());
-        let closed = Policy::new(BTreeMap::from([described("a", "")])).unwrap();
+        let closed = Policy::new(BTreeMap::from([described("a", "")]), &BTreeSet::new()).unwrap();
         assert_eq!(closed.find(&Credential::None), None);
         assert_eq!(closed.find(&Credential::User(0)), None);
         let wrong = Credential::Token(TokenHash::of("b"));
@@ -267,7 +247,7 @@ mod tests {
     #[test]
     fn bots_belong_to_their_maker_and_to_whom_it_shares_with() {
         let callers = [described("a", "b"), described("b", ""), described("c", "*")];
-        let policy = Policy::new(callers.into()).unwrap();
+        let policy = Policy::new(callers.into(), &BTreeSet::new()).unwrap();
         for (name, owner, owns) in [
             ("a", "a", true),
             ("b", "a", true),
@@ -283,7 +263,11 @@ mod tests {
         }
         let (name, mut manager) = described("m", "");
         manager.terms.rpcs = Rpcs::new(["manage"], false).unwrap();
-        let policy = Policy::new([(name, manager), described("a", "")].into()).unwrap();
+        let policy = Policy::new(
+            [(name, manager), described("a", "")].into(),
+            &BTreeSet::new(),
+        )
+        .unwrap();
         assert!(grant(&policy, "m").owns("") && grant(&policy, "m").owns("gone"));
         assert!(!grant(&policy, "m").owns("a"));
     }
@@ -292,17 +276,80 @@ mod tests {
     fn one_token_proves_one_caller() {
         let (_, same) = described("a", "");
         let both = [("a".to_owned(), same.clone()), ("b".to_owned(), same)];
-        let ambiguous = Policy::new(both.into()).unwrap_err();
+        let ambiguous = Policy::new(both.into(), &BTreeSet::new()).unwrap_err();
         assert_eq!(ambiguous.to_string(), "`a` and `b` have the same token");
     }
 
     #[test]
     fn policy_is_replaced_only_by_another() {
-        let callers = Callers::new(Policy::default());
-        assert!(!callers.replace(Policy::default()));
-        let other = Policy::new(BTreeMap::from([described("a", "")])).unwrap();
-        assert!(callers.replace(other.clone()));
-        assert!(!callers.replace(other));
+        let callers = Callers::new(Roster::default()).unwrap();
+        assert!(!callers.change(|_| {}).unwrap());
+        let add = |roster: &mut Roster| roster.configured.extend([described("a", "")]);
+        assert!(callers.change(add).unwrap());
+        assert!(!callers.change(add).unwrap());
         assert!(!callers.policy().is_open());
+    }
+
+    #[test]
+    fn caller_of_the_store_counts_and_its_name_is_nobody_elses() {
+        let kept = [described("a", "")];
+        let callers = Callers::new(Roster {
+            kept: kept.into(),
+            ..Roster::default()
+        });
+        let callers = callers.unwrap();
+        assert_eq!(grant(&callers.policy(), "a").name(), "a");
+        let twice = callers.change(|roster| roster.configured.extend([described("a", "")]));
+        assert_eq!(twice, Err(Unclear::Twice("a".to_owned())));
+        assert!(callers.roster().configured.is_empty());
+
+        // Revoked: it proves nobody, and nobody is let in for that.
+        let revoke = |roster: &mut Roster| roster.kept.get_mut("a").unwrap().tokens.clear();
+        callers.change(revoke).unwrap();
+        let policy = callers.policy();
+        assert!(!policy.is_open());
+        assert_eq!(policy.find(&Credential::Token(TokenHash::of("a"))), None);
+        callers
+            .change(|roster| roster.configured.extend([described("a", "")]))
+            .unwrap();
+        assert_eq!(grant(&callers.policy(), "a").name(), "a");
+    }
+
+    #[test]
+    fn portal_that_installed_itself_is_seen_only_by_whom_it_was_granted_to() {
+        let portal = |name: &str| -> PortalId { name.parse().unwrap() };
+        let mut exact = described("exact", "");
+        exact.1.terms.portals = Patterns::new(["a223"]).unwrap();
+        let mut all = described("all", "");
+        all.1.terms.portals = Patterns::all();
+        let mut some = described("some", "");
+        some.1.terms.portals = Patterns::new(["a*"]).unwrap();
+        let callers = Callers::new(Roster {
+            configured: [exact, all, some, described("none", "")].into(),
+            named: [portal("acme")].into(),
+            ..Roster::default()
+        });
+        let callers = callers.unwrap();
+        let sees = |name: &str, id: &str| grant(&callers.policy(), name).portal(&portal(id));
+        for (name, acme, guest) in [
+            ("exact", false, true),
+            ("all", true, false),
+            ("some", true, false),
+            ("none", false, false),
+        ] {
+            assert_eq!(
+                (sees(name, "acme"), sees(name, "a223")),
+                (acme, guest),
+                "{name}"
+            );
+        }
+        let granted = |name: &str| (portal("a223"), name.to_owned());
+        callers
+            .change(|roster| roster.grants.extend([granted("all"), granted("gone")]))
+            .unwrap();
+        assert!(sees("all", "a223") && !sees("some", "a223"));
+        callers.change(|roster| roster.grants.clear()).unwrap();
+        assert!(!sees("all", "a223"));
+        assert!(Grant::open().portal(&portal("a223")));
     }
 }

@@ -1,17 +1,25 @@
 //! The command line.
 
+mod callers;
+mod keys;
+mod place;
+mod portals;
+mod store;
+
 use std::{path::PathBuf, process::ExitCode};
 
 #[cfg(feature = "sim")]
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
-use secrecy::ExposeSecret as _;
 
+use self::{
+    callers::CallersCommand, keys::KeysCommand, portals::PortalsCommand, store::StoreCommand,
+};
 use crate::{
     app::{self, App},
-    callers::{TokenHash, token},
     clock::Clock,
-    config::{Config, Flags, Sources},
+    config::{self, Config, Flags, Sources},
+    fault::Chain,
     grpc, lifecycle, telemetry,
 };
 
@@ -35,15 +43,18 @@ enum Command {
     Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
-    /// What callers need.
+    /// Look the store over, copy it, restore a copy.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// The keys of the store: list them, put a new one in front, take an old one away.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Who may call: list, add and revoke callers; make tokens.
     #[command(subcommand)]
     Callers(CallersCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum CallersCommand {
-    /// Print a new bearer token, which is kept nowhere, and the setting that accepts it.
-    NewToken,
+    /// Which portals there are: list, add, remove and grant them.
+    #[command(subcommand)]
+    Portals(PortalsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -86,21 +97,50 @@ impl Cli {
             Command::Sim(options) => simulate(options).await,
             #[expect(clippy::print_stdout, reason = "it is what the command is for")]
             Command::Defaults => {
-                print!("{}", crate::config::DEFAULTS);
+                print!("{}", config::DEFAULTS);
                 ExitCode::SUCCESS
             }
-            Command::Callers(CallersCommand::NewToken) => match token::new_token() {
-                #[expect(clippy::print_stdout, reason = "it is what the command is for")]
-                Ok(token) => {
-                    let token = token.expose_secret();
-                    println!("{token}");
-                    println!("token_sha256 = [\"{}\"]", TokenHash::of(token));
-                    ExitCode::SUCCESS
-                }
-                Err(error) => fail(1, &Randomless(error)),
-            },
+            Command::Keys(command) => ended(Box::pin(command.run()).await),
+            Command::Store(command) => ended(Box::pin(command.run()).await),
+            Command::Callers(command) => ended(Box::pin(command.run()).await),
+            Command::Portals(command) => ended(Box::pin(command.run()).await),
         }
     }
+}
+
+/// Why a command that keeps a gateway failed.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The store cannot do it.
+    #[error("store: {}", Chain(.0))]
+    Store(#[from] crate::store::Error),
+    /// There is no chance.
+    #[error(transparent)]
+    Randomless(#[from] Randomless),
+    /// A secret was expected.
+    #[error("standard input cannot be read: {0}")]
+    Input(#[source] std::io::Error),
+    /// It was not done.
+    #[error(transparent)]
+    Admin(#[from] crate::admin::Error),
+}
+
+/// The exit code of such a command.
+fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
+    match outcome {
+        Ok(code) => code,
+        Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error) => fail(1, &error),
+    }
+}
+
+/// One line of what was asked for.
+#[expect(clippy::print_stdout, reason = "it is what the commands are for")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +165,12 @@ impl Serve {
         };
         let app = match built {
             Ok(app) => app,
-            Err(error @ (app::Error::Transport(_) | app::Error::Door(grpc::Error::Tls(_)))) => {
+            Err(
+                error @ (app::Error::Transport(_)
+                | app::Error::Settings(_)
+                | app::Error::Callers(_)
+                | app::Error::Door(grpc::Error::Tls(_))),
+            ) => {
                 return fail(USAGE, &error);
             }
             Err(error) => return fail(1, &error),

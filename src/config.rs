@@ -32,13 +32,18 @@ use self::{
     portals::{RawAssume, RawPortal, portals},
 };
 use crate::{
-    callers::{Policy, service_account},
-    events, portal, store, telemetry,
+    admin,
+    callers::{Description, service_account},
+    events,
+    ids::PortalId,
+    portal, store, telemetry,
 };
 
 pub use self::{
     callers::Reload,
+    grpc::no_callers,
     layers::{Flags, Sources},
+    portals::no_portal,
 };
 
 /// The compiled-in manual and its defaults.
@@ -51,20 +56,67 @@ pub struct Config {
     pub grpc: crate::grpc::Config,
     /// Where installations and callbacks come in; `None` for nowhere.
     pub http: Option<crate::http::Config>,
+    /// Whether nobody may be let in unless there are callers, in the configuration or in the store.
+    pub needs_callers: bool,
     /// Who may call, and what.
-    pub callers: Policy,
+    pub callers: BTreeMap<String, Description>,
     /// Whose service accounts to believe.
     pub service_accounts: Option<service_account::Config>,
     /// Looks whether the callers in the file were changed; `None` without a file.
     pub reload: Option<Reload>,
     /// The store.
     pub store: store::Config,
+    /// Where commands are taken.
+    pub admin: Option<AdminSocket>,
     /// The portals and how to call them.
     pub portals: portal::Config,
     /// Fetching and keeping events.
     pub events: events::Config,
     /// Logs.
     pub telemetry: telemetry::Config,
+}
+
+/// What whoever keeps a gateway needs to know of it, checked; the rest may be wrong.
+#[derive(Debug)]
+pub struct Keeping {
+    /// The store.
+    pub store: store::Config,
+    /// Where a gateway that runs takes commands.
+    pub admin: Option<AdminSocket>,
+    /// Callers and portals that are configured; those whose names can be ones.
+    pub names: admin::Names,
+}
+
+/// Where commands are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSocket {
+    /// The path of a Unix socket.
+    pub path: PathBuf,
+    /// Whether the operator named a place of its own, so that nothing goes without.
+    pub asked_for: bool,
+}
+
+impl Keeping {
+    /// Reads all layers, and checks only this.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is unknown or of the wrong type, or of these breaks a rule.
+    pub fn load(sources: &Sources) -> Result<Self, Error> {
+        let raw: Raw = layers::merge(sources)?;
+        let short = !raw.webhook_url.expose_secret().is_empty()
+            || grpc::given(&raw.webhook_url_file).is_some();
+        let named = raw.portals.keys().filter_map(|name| name.parse().ok());
+        let portals = named.chain(short.then(PortalId::default_portal)).collect();
+        Ok(Self {
+            admin: raw.admin.check(&raw.store.dir),
+            store: raw.store.check(),
+            names: admin::Names {
+                callers: raw.callers.into_keys().collect(),
+                portals,
+            },
+        })
+    }
 }
 
 /// Why the configuration cannot be used.
@@ -104,15 +156,20 @@ impl Config {
         let raw: Raw = layers::merge(sources)?;
         let reload = Reload::of(sources);
         let service_accounts = raw.service_accounts.check()?;
-        let callers = callers::policy(&raw.callers, service_accounts.is_some())?;
-        let portals = portals(&raw, sources)?;
+        let callers = callers::callers(&raw.callers, service_accounts.is_some())?;
+        // It may hold callers and portals, which whoever opens it sees.
+        let has_store = store::backup::expect(&raw.store.dir).is_ok();
+        let grpc = raw.grpc.check(!callers.is_empty() || has_store)?;
+        let portals = portals(&raw, sources, has_store)?;
         Ok(Self {
-            grpc: raw.grpc.check(!callers.is_open())?,
+            needs_callers: !(grpc.door.listen.ip().is_loopback() || raw.grpc.insecure),
+            grpc,
             http: raw.http.check(portals.application.is_some())?,
             portals,
             callers,
             service_accounts,
             reload,
+            admin: raw.admin.check(&raw.store.dir),
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -161,6 +218,7 @@ struct Raw {
     grpc: grpc::RawGrpc,
     http: http::RawHttp,
     store: RawStore,
+    admin: RawAdmin,
     outbound: RawOutbound,
     rate: RawRate,
     calls: RawCalls,
@@ -175,6 +233,12 @@ struct RawStore {
     dir: PathBuf,
     key_file: PathBuf,
     keys: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    socket: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -249,6 +313,22 @@ impl Span {
                 ),
             )),
         }
+    }
+}
+
+impl RawAdmin {
+    fn check(&self, store: &Path) -> Option<AdminSocket> {
+        let given = grpc::given(&self.socket)?;
+        Some(match given.strip_prefix("{store.dir}") {
+            Ok(below) => AdminSocket {
+                path: store.join(below),
+                asked_for: false,
+            },
+            Err(_) => AdminSocket {
+                path: given,
+                asked_for: true,
+            },
+        })
     }
 }
 

@@ -224,6 +224,7 @@ reasons! {
     UnknownRpc = "UNKNOWN_RPC",
     ApplicationRefused = "APPLICATION_REFUSED",
     AuthorizationServerUnavailable = "AUTHORIZATION_SERVER_UNAVAILABLE",
+    Restored = "RESTORED",
 }
 
 /// Shows an error with its causes, for logs.

@@ -26,6 +26,8 @@ pub mod app;
 
 pub mod config;
 
+pub mod admin;
+
 pub mod grpc;
 
 pub mod http;
@@ -49,4 +51,5 @@ pub mod fault;
 pub mod ids;
 mod log_limit;
 pub mod proto;
+mod socket;
 mod turns;

@@ -21,6 +21,7 @@ mod queue;
 
 mod limit;
 
+mod hold;
 mod probe;
 pub mod state;
 
@@ -66,6 +67,7 @@ pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
+pub use hold::Hold;
 pub use home::Hosts;
 pub use install::{Claim, ClaimError, Expected, InstallError, Owner, Remains, Vouched};
 pub use limit::{Budget, Rate};

@@ -9,32 +9,48 @@
 
 pub mod addresses;
 pub mod answers;
+pub mod backup;
 pub mod bots;
+pub mod callers;
 mod erase;
 pub mod error;
+pub mod examine;
 pub mod keys;
 pub mod ledger;
 pub mod log;
 mod pacing;
 pub mod pairs;
+pub mod restore;
+pub mod rotate;
 mod row;
 pub mod seal;
+pub mod sealed;
 mod sqlite;
+mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use secrecy::{SecretString, zeroize::Zeroizing};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::{Mutex, watch},
+    task::spawn_blocking,
+    time::sleep,
+};
 use tracing::{info, warn};
 
-use self::sqlite::{Failure, Readers, Writer};
+use self::{
+    keys::Ring,
+    seal::Sealed,
+    sqlite::{Failure, Readers, Writer},
+};
 use crate::clock::Clock;
 
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
     bots::{Bot, BotState, EventMode, Fetched, Skip},
+    callers::KeptCaller,
     error::Error,
     keys::Keys,
     ledger::CallBegun,
@@ -63,6 +79,15 @@ pub enum KeySource {
     Text(SecretString),
 }
 
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "the key file {}", file.display()),
+            Self::Text(_) => f.write_str("the configured text"),
+        }
+    }
+}
+
 /// A store that was opened, and what was done for it.
 #[derive(Debug)]
 pub struct Opened {
@@ -70,6 +95,8 @@ pub struct Opened {
     pub store: Store,
     /// The key file made for a new store, which the operator must keep safe; `None` when keys were there.
     pub created_key_file: Option<PathBuf>,
+    /// Whether it was restored and is not activated: nothing may leave for portals.
+    pub restored: bool,
     /// Whether the process before ended without closing it.
     pub unclean: bool,
 }
@@ -84,7 +111,11 @@ pub struct Store {
 }
 
 struct Inner {
-    keys: Arc<Keys>,
+    source: KeySource,
+    ring: Ring,
+    /// One change of the keys at a time.
+    changing_keys: Mutex<()>,
+    path: PathBuf,
     log_id: LogId,
     head: watch::Receiver<u64>,
     writer: Writer,
@@ -100,15 +131,20 @@ impl Store {
     /// not fit, a damaged file, a folder that cannot be written, a newer release's store) stays
     /// until an operator acts.
     pub async fn open(config: Config, clock: Clock) -> Result<Opened, Error> {
+        let source = config.keys.clone();
         let database = spawn_blocking(move || sqlite::open(&config, &clock))
             .await
             .map_err(|_| Error::BrokeOff)??;
-        let readers = Readers::new(database.path.clone());
+        let path = database.path.clone();
+        let readers = Readers::new(path.clone());
         let (writer, head) = Writer::start(database.held, database.path, database.head);
         Ok(Opened {
             store: Self {
                 inner: Arc::new(Inner {
-                    keys: Arc::new(database.keys),
+                    source,
+                    ring: Ring::new(database.keys),
+                    changing_keys: Mutex::default(),
+                    path,
                     log_id: database.log_id,
                     head,
                     writer,
@@ -116,6 +152,7 @@ impl Store {
                 }),
             },
             created_key_file: database.created_key_file,
+            restored: database.restored,
             unclean: database.unclean,
         })
     }
@@ -150,13 +187,14 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`], or when it cannot be read.
     pub async fn check(&self) -> Result<(), Error> {
-        self.query(|connection, _| sqlite::check(connection)).await
+        // Without keys, which would be held for as long.
+        self.inner.readers.run(sqlite::check).await
     }
 
-    /// The keys of this store.
+    /// The keys in use. For one piece of work: who holds them keeps others from being retired.
     #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.inner.keys
+    pub fn keys(&self) -> Arc<Keys> {
+        self.inner.ring.now()
     }
 
     /// Waits for what was asked for before, then closes the files and gives up the lock. Every
@@ -206,19 +244,27 @@ impl Store {
     /// Reads the database; the query is also given the keys.
     async fn query<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection, &Keys) -> Result<T, Failure> + Send + 'static,
+        query: impl FnOnce(&Connection, &Arc<Keys>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        let keys = Arc::clone(&self.inner.keys);
+        let keys = self.keys();
         self.inner
             .readers
             .run(move |connection| query(connection, &keys))
             .await
     }
 
-    fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Vec<u8>, Error> {
-        seal::seal(&self.inner.keys, &placed(table, place), plain)
-            .map_err(|cause| Error::Sealed { table, cause })
+    fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Sealed, Error> {
+        sealed_with(&self.keys(), table, place, plain)
     }
+}
+
+fn sealed_with(
+    keys: &Arc<Keys>,
+    table: &'static str,
+    place: &[&str],
+    plain: &[u8],
+) -> Result<Sealed, Error> {
+    Sealed::new(keys, &placed(table, place), plain).map_err(|cause| Error::Sealed { table, cause })
 }
 
 fn unseal(

@@ -10,10 +10,14 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "cli/admitting.rs"]
+mod admitting;
 #[path = "cli/callers.rs"]
 mod callers;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/keeping.rs"]
+mod keeping;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/serving.rs"]

@@ -24,6 +24,10 @@ pub struct Grant {
     sharers: BTreeSet<Box<str>>,
     /// All callers there are.
     known: Arc<BTreeSet<Box<str>>>,
+    /// Portals that installed themselves and were granted.
+    granted: BTreeSet<PortalId>,
+    /// Portals that an operator named.
+    named: Arc<BTreeSet<PortalId>>,
 }
 
 /// What an operator grants to a caller.
@@ -37,6 +41,8 @@ pub struct Terms {
     pub rpcs: Rpcs,
     /// What an empty `portal` means.
     pub default_portal: Option<PortalId>,
+    /// Portals that installed themselves and that it may use.
+    pub granted: BTreeSet<PortalId>,
 }
 
 impl Grant {
@@ -45,6 +51,7 @@ impl Grant {
         terms: Terms,
         sharers: BTreeSet<Box<str>>,
         known: Arc<BTreeSet<Box<str>>>,
+        named: Arc<BTreeSet<PortalId>>,
     ) -> Self {
         Self {
             name: name.into(),
@@ -56,6 +63,8 @@ impl Grant {
             default_portal: terms.default_portal,
             sharers,
             known,
+            granted: terms.granted,
+            named,
         }
     }
 
@@ -72,6 +81,8 @@ impl Grant {
             default_portal: None,
             sharers: BTreeSet::new(),
             known: Arc::default(),
+            granted: BTreeSet::new(),
+            named: Arc::default(),
         }
     }
 
@@ -79,7 +90,7 @@ impl Grant {
     #[must_use]
     pub fn nothing() -> Self {
         let terms = Terms::default();
-        Self::new("", terms, BTreeSet::new(), Arc::default())
+        Self::new("", terms, BTreeSet::new(), Arc::default(), Arc::default())
     }
 
     /// The caller's name, which owns the bots it makes; empty for everybody.
@@ -112,10 +123,14 @@ impl Grant {
         self.rpcs.has(rpc)
     }
 
-    /// Whether the caller may use a portal.
+    /// Whether the caller may use a portal. One that installed itself is none that a `*` means.
     #[must_use]
     pub fn portal(&self, portal: &PortalId) -> bool {
-        self.open || self.portals.has(portal.as_str())
+        let name = portal.as_str();
+        self.open
+            || self.portals.lists(name)
+            || (self.portals.has(name) && self.named.contains(portal))
+            || self.granted.contains(portal)
     }
 
     /// Whether the caller may use bots of this code, if they belong to it.

@@ -44,6 +44,12 @@ impl Patterns {
         }
     }
 
+    /// Whether a name stands in the list as it is.
+    #[must_use]
+    pub fn lists(&self, name: &str) -> bool {
+        self.exact.contains(name)
+    }
+
     /// Whether a name is in the list.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

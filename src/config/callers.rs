@@ -1,6 +1,10 @@
 //! Settings of callers, and what follows them while the process runs.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::PathBuf,
+};
 
 use ring::digest::{SHA256, digest};
 use serde::{
@@ -12,7 +16,7 @@ use url::{Host, Url};
 use super::{Config, Error, Sources, grpc::given, invalid, read};
 use crate::{
     callers::{
-        Description, GROUPS, Patterns, Policy, Rpcs, Terms,
+        Description, Policy, Written,
         service_account::{self, Source, Trust},
     },
     ids::PortalId,
@@ -90,19 +94,13 @@ impl List {
     fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
-
-    fn patterns(&self, key: &str) -> Result<Patterns, Error> {
-        Patterns::new(self.iter()).map_err(|wrong| {
-            let rule = format!(
-                "must be names, beginnings followed by `*`, or `*` for all, not \"{wrong}\""
-            );
-            invalid(key, rule)
-        })
-    }
 }
 
-/// What all callers may do; `accounts` says whether service accounts are believed.
-pub(super) fn policy(raw: &BTreeMap<String, RawCaller>, accounts: bool) -> Result<Policy, Error> {
+/// All configured callers; `accounts` says whether service accounts are believed.
+pub(super) fn callers(
+    raw: &BTreeMap<String, RawCaller>,
+    accounts: bool,
+) -> Result<BTreeMap<String, Description>, Error> {
     let mut described = BTreeMap::new();
     for (name, caller) in raw {
         let key = format!("callers.{name}");
@@ -111,8 +109,10 @@ pub(super) fn policy(raw: &BTreeMap<String, RawCaller>, accounts: bool) -> Resul
         }
         described.insert(name.clone(), caller.describe(&key, accounts)?);
     }
-    Policy::new(described)
-        .map_err(|ambiguous| invalid("callers", format!("cannot be used: {ambiguous}")))
+    // Only for whether they can be told apart.
+    Policy::new(described.clone(), &BTreeSet::new())
+        .map_err(|ambiguous| invalid("callers", format!("cannot be used: {ambiguous}")))?;
+    Ok(described)
 }
 
 impl RawCaller {
@@ -141,34 +141,25 @@ impl RawCaller {
             let rule = "needs `service_accounts.issuer`, which says whose tokens to believe";
             return Err(invalid(&at("service_account"), rule));
         }
+        let list = |list: &List| list.iter().map(str::to_owned).collect();
+        let written = Written {
+            portals: list(&self.portals),
+            bots: list(&self.bots),
+            rpcs: list(&self.rpcs),
+            execute: self.execute,
+            default_portal: self.default_portal.clone(),
+            shares: list(&self.shares),
+        };
+        let read = written.read();
+        let (terms, shares) = read.map_err(|wrong| invalid(&at(wrong.field), wrong.rule))?;
         let description = Description {
             tokens: tokens.collect::<Result<_, _>>()?,
             certificates: self.certificate.0.clone(),
             service_accounts: self.service_account.0.clone(),
             users: users.collect::<Result<_, _>>()?,
-            terms: Terms {
-                portals: self.portals.patterns(&at("portals"))?,
-                bots: self.bots.patterns(&at("bots"))?,
-                rpcs: Rpcs::new(self.rpcs.iter(), self.execute).map_err(|(wrong, rule)| {
-                    let known = GROUPS.join(", ");
-                    let rule = format!("names \"{wrong}\", which {rule}; groups: {known}, or `*`");
-                    invalid(&at("rpcs"), rule)
-                })?,
-                default_portal: match self.default_portal.as_str() {
-                    "" => None,
-                    name => Some(name.parse().map_err(|rule| {
-                        invalid(&at("default_portal"), format!("is wrong: {rule}"))
-                    })?),
-                },
-            },
-            shares: self.shares.patterns(&at("shares"))?,
+            terms,
+            shares,
         };
-        if let Some(portal) = &description.terms.default_portal
-            && !description.terms.portals.has(portal.as_str())
-        {
-            let rule = "is not one of the caller's `portals`";
-            return Err(invalid(&at("default_portal"), rule));
-        }
         let proofs = description.tokens.len()
             + description.certificates.len()
             + description.service_accounts.len()
@@ -276,12 +267,12 @@ impl Reload {
         Some(reload)
     }
 
-    /// The policy of the file, if the file is another one than at the last look.
+    /// The callers of the file, if the file is another one than at the last look.
     ///
     /// # Errors
     ///
     /// When the whole configuration could not be used as it is now. Told once for each change.
-    pub fn look(&mut self) -> Result<Option<Policy>, Error> {
+    pub fn look(&mut self) -> Result<Option<BTreeMap<String, Description>>, Error> {
         // Not only the time of its last change: a file can change twice within one tick.
         let held = self.hash();
         if held == self.held {

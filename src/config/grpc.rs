@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct RawGrpc {
     listen: String,
     socket: PathBuf,
-    insecure: bool,
+    pub(super) insecure: bool,
     max_request_bytes: u64,
     max_header_bytes: u32,
     max_connections: usize,
@@ -46,15 +46,11 @@ impl RawGrpc {
         let tls = self.tls.check()?;
         let guarded = callers && tls.is_some();
         if !(listen.ip().is_loopback() || guarded || self.insecure) {
-            let missing = match (callers, tls.is_some()) {
-                (false, _) => "callers are not authenticated: configure `callers` and `grpc.tls`",
-                (true, _) => "credentials would travel in the clear: configure `grpc.tls`",
-            };
-            let rule = format!(
-                "is {listen}, beyond this machine, but {missing}, or set `grpc.insecure` (flag --insecure) if \
-                 whatever surrounds the gateway keeps strangers out"
-            );
-            return Err(invalid("grpc.listen", rule));
+            if !callers {
+                return Err(no_callers(listen));
+            }
+            let missing = "credentials would travel in the clear: configure `grpc.tls`";
+            return Err(open_to_strangers(listen, missing));
         }
         Ok(Config {
             door: DoorConfig {
@@ -88,6 +84,21 @@ impl RawGrpc {
             },
         })
     }
+}
+
+/// Beyond this machine somebody listens who lets everybody in.
+#[must_use]
+pub fn no_callers(listen: SocketAddr) -> Error {
+    let missing = "callers are not authenticated: configure `callers` and `grpc.tls`";
+    open_to_strangers(listen, missing)
+}
+
+fn open_to_strangers(listen: SocketAddr, missing: &str) -> Error {
+    let rule = format!(
+        "is {listen}, beyond this machine, but {missing}, or set `grpc.insecure` (flag --insecure) if \
+         whatever surrounds the gateway keeps strangers out"
+    );
+    invalid("grpc.listen", rule)
 }
 
 impl RawTls {

@@ -43,7 +43,11 @@ impl RawAssume {
 }
 
 /// All configured portals, the short form among them.
-pub(super) fn portals(raw: &Raw, sources: &Sources) -> Result<portal::Config, Error> {
+pub(super) fn portals(
+    raw: &Raw,
+    sources: &Sources,
+    has_store: bool,
+) -> Result<portal::Config, Error> {
     let mut portals = BTreeMap::new();
     let short = RawPortal {
         webhook_url: raw.webhook_url.clone(),
@@ -73,10 +77,8 @@ pub(super) fn portals(raw: &Raw, sources: &Sources) -> Result<portal::Config, Er
             ));
         }
     }
-    if portals.is_empty() && application.is_none() {
-        let rule = "is missing, and there is no other portal: set BITRIX24_GATEWAY__WEBHOOK_URL to the URL of an \
-                    incoming webhook, or name portals in a file given with --config";
-        return Err(invalid("webhook_url", rule));
+    if portals.is_empty() && application.is_none() && !has_store {
+        return Err(no_portal());
     }
     let default = match raw.default_portal.as_str() {
         "" => Some(PortalId::default_portal()).filter(|id| portals.contains_key(id)),
@@ -114,6 +116,14 @@ pub(super) fn portals(raw: &Raw, sources: &Sources) -> Result<portal::Config, Er
         hosts: portal_hosts(&raw.outbound)?,
         transport: transport(&raw.outbound, sources)?,
     })
+}
+
+/// There is nobody to call.
+#[must_use]
+pub fn no_portal() -> Error {
+    let rule = "is missing, and there is no other portal: set BITRIX24_GATEWAY__WEBHOOK_URL to the URL of an \
+                incoming webhook, or name portals in a file given with --config";
+    invalid("webhook_url", rule)
 }
 
 impl RawPortal {

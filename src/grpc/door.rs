@@ -6,7 +6,6 @@
 mod connection;
 pub(super) mod guard;
 mod limits;
-mod socket;
 
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,12 +19,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::connection::Stream as Bytes;
 pub(super) use self::connection::{Connection, Peer};
-use self::{connection::Stream as Bytes, socket::Socket};
 use crate::{
     fault::Chain,
+    socket::Socket,
     tls::{self, Protocol, Tls},
 };
+
+/// Owner and group may connect to the Unix socket.
+const MODE: u32 = 0o660;
 
 /// How to let connections in.
 #[derive(Debug, Clone)]
@@ -83,7 +86,7 @@ impl Door {
         let tcp = tcp.map_err(|cause| Error::Listen(address, cause))?;
         let unix = match &config.socket {
             Some(path) => {
-                Some(Socket::bind(path).map_err(|cause| Error::Socket(path.clone(), cause))?)
+                Some(Socket::bind(path, MODE).map_err(|cause| Error::Socket(path.clone(), cause))?)
             }
             None => None,
         };

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::{
-    Application, Assume, Inner, OAuth, Portal, Rate, WebhookUrl,
+    Application, Assume, Hold, Inner, OAuth, Portal, Rate, WebhookUrl,
     admission::Admission,
     assume::Assumptions,
     auth::Credential,
@@ -76,6 +76,10 @@ pub struct Kept {
     pub addresses: Vec<(PortalId, Address)>,
     /// Their tokens.
     pub pairs: Vec<(PortalId, KeptPair)>,
+    /// Portals that were added while we ran.
+    pub webhooks: Vec<(PortalId, WebhookUrl)>,
+    /// Whether it was restored and is not activated: nothing leaves for any portal then.
+    pub restored: bool,
 }
 
 /// All portals. Cheap to clone.
@@ -104,9 +108,10 @@ pub(super) struct Workshop {
     pub(super) authority: Option<Arc<Authority>>,
     /// Configured portals by `member_id`, in lower case.
     pub(super) members: BTreeMap<String, PortalId>,
-    transport: Transport,
+    pub(super) transport: Transport,
     pub(super) memory: Memory,
     pub(super) store: Store,
+    pub(super) hold: Hold,
     pub(super) clock: Clock,
     instruments: Instruments,
     life: Lifecycle,
@@ -130,10 +135,17 @@ impl Portals {
         mut config: Config,
         clock: Clock,
         store: &Store,
-        kept: Kept,
+        mut kept: Kept,
         meter: &Meter,
         life: &Lifecycle,
     ) -> Result<Self, transport::Error> {
+        for (id, url) in kept.webhooks.drain(..) {
+            if config.portals.contains_key(&id) {
+                warn!(portal.id = %id, "a stored webhook is not used: the configuration gives its name to another");
+                continue;
+            }
+            config.portals.insert(id, Access::Webhook(url));
+        }
         let own = &mut config.transport.names.own;
         own.extend(config.portals.values().filter_map(|access| match access {
             Access::Webhook(url) => Some(url.host().to_owned()),
@@ -141,7 +153,11 @@ impl Portals {
         }));
         let servers = config.application.iter().flat_map(|it| it.servers.iter());
         own.extend(servers.map(|server| server.host().to_owned()));
-        let transport = Transport::new(&config.transport)?;
+        let hold = match kept.restored {
+            true => Hold::closed(),
+            false => Hold::default(),
+        };
+        let transport = Transport::new(&config.transport)?.under(hold.clone());
         let authority = config
             .application
             .map(|application| Arc::new(Authority::new(application, transport.clone())));
@@ -164,6 +180,7 @@ impl Portals {
             transport,
             memory: Memory::new(clock),
             store: store.clone(),
+            hold,
             clock,
             instruments: Instruments::new(meter),
             life: life.clone(),
@@ -202,6 +219,22 @@ impl Portals {
     /// Keeps where the limits are, for the next start. Nothing may be sent afterwards.
     pub async fn rest(&self, store: &Store) {
         self.0.workshop.memory.keep(store).await;
+    }
+
+    /// Whether nothing leaves for any portal, because the store was restored and is not activated.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.0.workshop.hold.holds()
+    }
+
+    /// Lets calls leave for portals although the store was restored. Says whether they could not before.
+    pub fn release(&self) -> bool {
+        let held = self.0.workshop.hold.release();
+        for portal in self.list() {
+            portal.0.queue.gate_changed();
+        }
+        self.0.changed.send_replace(());
+        held
     }
 
     /// A portal by name.
@@ -322,7 +355,7 @@ impl Workshop {
         }
     }
 
-    fn webhook(&self, id: PortalId, url: WebhookUrl, known: Option<Address>) -> Portal {
+    pub(super) fn webhook(&self, id: PortalId, url: WebhookUrl, known: Option<Address>) -> Portal {
         let account = self.memory.account(&[url.place()], self.rate);
         let limit = self.limit(account);
         let home = Some(url.into_address());
@@ -348,6 +381,7 @@ impl Workshop {
             authority,
             hosts: Arc::clone(&self.hosts),
             store: self.store.clone(),
+            hold: self.hold.clone(),
             clock: self.clock,
             metrics: self.instruments.of(id.as_str()),
             life: self.life.clone(),

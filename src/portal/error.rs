@@ -170,6 +170,9 @@ pub enum Cause {
     /// The portal's limit would let the call through only after its deadline.
     #[error("the call would have to wait longer than its deadline allows")]
     WaitTooLong,
+    /// Nothing leaves for any portal: the store was restored, and nobody said that it is to be used.
+    #[error("the store was restored and is not activated")]
+    Restored,
     /// The portal has another address now, where we may follow.
     #[error("the portal has moved to {origin}")]
     Moved {

@@ -15,7 +15,7 @@ pub use self::{
     code::Expected,
     proof::Remains,
 };
-use super::{Portal, Portals, all::account_names};
+use super::{Portal, Portals, WebhookUrl, all::account_names};
 use crate::{
     ids::PortalId,
     store::{self, KeptPair, Pair},
@@ -62,6 +62,40 @@ pub enum InstallError {
 }
 
 impl Portals {
+    /// Takes a webhook, which whoever calls has written down: a portal comes into being.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError::NameTaken`], or when the store cannot be read; then nothing changed.
+    pub async fn add_webhook(&self, id: PortalId, url: WebhookUrl) -> Result<(), InstallError> {
+        let workshop = &self.0.workshop;
+        let _one_at_a_time = self.0.changes.lock().await;
+        if self.get(&id).is_some() {
+            return Err(InstallError::NameTaken(id));
+        }
+        let used = workshop.store.pacing().await?;
+        workshop.transport.add_own(url.host());
+        workshop.memory.recall(&used, &[url.place()], workshop.rate);
+        let portal = workshop.webhook(id, url, None);
+        let limit = &portal.0.sender.limit;
+        workshop.memory.resume_methods(&used, portal.id(), limit);
+        info!(portal.id = %portal.id(), "portal is added");
+        self.0.add(portal);
+        Ok(())
+    }
+
+    /// Forgets a portal that lets us in by a webhook. Its bots and events stay in the store. Says whether
+    /// there was one.
+    pub async fn remove_webhook(&self, id: &PortalId) -> bool {
+        let _one_at_a_time = self.0.changes.lock().await;
+        let known = self.get(id).is_some_and(|portal| portal.0.oauth.is_none());
+        if known {
+            info!(portal.id = %id, "portal is removed");
+            self.0.remove(id);
+        }
+        known
+    }
+
     /// Takes a pair of tokens: durably, then calls go out with it. A portal that is not configured is
     /// named by its `member_id` and comes into being.
     ///

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::{
-    Cause, Error, Health, by_chance,
+    Cause, Error, Health, Hold, by_chance,
     error::Credential,
     home::Hosts,
     metrics::Metrics,
@@ -58,6 +58,7 @@ pub(super) struct Refresher {
     pub(super) authority: Arc<Authority>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) store: Store,
+    pub(super) hold: Hold,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) life: Lifecycle,
@@ -85,6 +86,7 @@ impl Outcome {
 impl Refresher {
     /// Refreshes for ever, whenever that is wanted.
     pub(super) async fn run(self, queue: Queue) {
+        self.hold.released().await;
         let spread = by_chance(KEEP_ALIVE_SPREAD);
         let mut known = self.keyring.watch();
         loop {

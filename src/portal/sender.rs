@@ -58,6 +58,7 @@ impl Sender {
         limit: Arc<Limit>,
         tools: Tools,
     ) -> Self {
+        let gate = Gate::new(tools.clock, tools.transport.hold().clone());
         Self {
             portal,
             limit,
@@ -67,7 +68,7 @@ impl Sender {
             metrics: tools.metrics,
             transport: tools.transport,
             clock: PortalClock::new(tools.clock),
-            gate: Arc::new(Gate::new(tools.clock)),
+            gate: Arc::new(gate),
         }
     }
 

@@ -9,7 +9,8 @@
 //!
 //! The authorization server decides as a probe does: whom it gives no tokens cannot call at all.
 //!
-//! Invariant: only what a probe or a refresh of tokens came to opens or closes the gate.
+//! Invariant: only what a probe or a refresh of tokens came to opens or closes the gate. Above it stands
+//! the [`Hold`] of all portals, under which not even probes go through.
 
 use std::{
     sync::{
@@ -26,7 +27,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Cause, Error, by_chance, error::Credential, wire::Method};
+use super::{Cause, Error, Hold, by_chance, error::Credential, wire::Method};
 use crate::{
     clock::Clock,
     fault::{Fault as _, Reason},
@@ -101,6 +102,7 @@ pub struct LastFailure {
 #[derive(Debug)]
 pub(super) struct Gate {
     clock: Clock,
+    hold: Hold,
     /// What every call reads; the rest matters only when something is wrong.
     closed: AtomicBool,
     /// Calls in a row that found nobody.
@@ -152,9 +154,10 @@ enum Sign {
 
 impl Gate {
     /// An open gate.
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, hold: Hold) -> Self {
         Self {
             clock,
+            hold,
             closed: AtomicBool::new(false),
             silent: AtomicU32::new(0),
             last_success: AtomicI64::new(0),
@@ -171,6 +174,9 @@ impl Gate {
 
     /// Lets a call of a method through, or says why not.
     pub(super) fn pass(&self, method: Method) -> Result<(), Error> {
+        if self.hold.holds() {
+            return Err(Error::new(method, Cause::Restored).held_back(method, PARKED.0));
+        }
         if !self.closed.load(Ordering::Relaxed) || method == PROBE {
             return Ok(());
         }
@@ -188,11 +194,12 @@ impl Gate {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.closed.load(Ordering::Relaxed) || self.hold.holds()
     }
 
     /// Completes when calls are let through.
     pub(super) async fn opened(&self) {
+        self.hold.released().await;
         loop {
             let mut opened = std::pin::pin!(self.opened.notified());
             opened.as_mut().enable();
@@ -265,6 +272,7 @@ impl Gate {
 
     /// Completes when a probe is due.
     pub(super) async fn probe_due(&self) {
+        self.hold.released().await;
         loop {
             let due = match &self.inner().phase {
                 Phase::Open => None,
@@ -344,6 +352,7 @@ impl Gate {
         };
         let inner = self.inner();
         let (health, reason, until) = match &inner.phase {
+            _ if self.hold.holds() => (Health::Parked, Some(Reason::Restored), None),
             Phase::Closed(closed) => (
                 inner.phase.health().unwrap_or(Health::Unknown),
                 Some(closed.error.held_back(PROBE, Duration::ZERO).reason()),
@@ -434,6 +443,7 @@ impl Sign {
             | Cause::TokenOver
             | Cause::NotInBatch
             | Cause::CallerLeft
+            | Cause::Restored
             | Cause::Withdrawn
             | Cause::QueueFull
             | Cause::WaitTooLong => Self::Nothing,

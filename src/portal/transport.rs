@@ -30,6 +30,8 @@ use rustls::{
 };
 use tracing::warn;
 
+use super::Hold;
+
 pub use address::SecretUrl;
 pub use names::Names;
 
@@ -126,6 +128,9 @@ pub enum Failure {
     /// The request, or a part of it, may have arrived.
     #[error("the request was sent, but no complete answer came")]
     Lost(#[source] Lost),
+    /// Nothing may leave: the store was restored, and nobody said that it is to be used.
+    #[error("nothing leaves for portals before the restored store is activated")]
+    Held,
     /// The answer is longer than we read.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -143,6 +148,8 @@ pub struct Lost(Arc<reqwest::Error>);
 pub struct Transport {
     client: Client,
     answer_limit: usize,
+    hold: Hold,
+    resolver: names::Resolver,
 }
 
 impl Transport {
@@ -156,6 +163,7 @@ impl Transport {
             // The operator wrote it down, so it may be anywhere.
             names.own.insert(proxy.url.host().to_owned());
         }
+        let resolver = names::Resolver::new(names);
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls(config.extra_roots.as_deref())?)
             .http1_only()
@@ -166,7 +174,7 @@ impl Transport {
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .pool_idle_timeout(IDLE)
-            .dns_resolver(names::Resolver(Arc::new(names)))
+            .dns_resolver(Arc::new(resolver.clone()))
             .default_headers(header::HeaderMap::from_iter([
                 (header::ACCEPT, JSON),
                 (header::USER_AGENT, AGENT),
@@ -181,7 +189,25 @@ impl Transport {
         Ok(Self {
             client: builder.build().map_err(Error::client)?,
             answer_limit: config.answer_limit,
+            hold: Hold::default(),
+            resolver,
         })
+    }
+
+    /// The same, sending nothing while this holds.
+    #[must_use]
+    pub fn under(self, hold: Hold) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// What nothing is sent under.
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    /// A host that the operator wrote down meanwhile: it may be anywhere.
+    pub fn add_own(&self, host: &str) {
+        self.resolver.add_own(host);
     }
 
     /// The longest answer that is read, in bytes.
@@ -217,6 +243,9 @@ impl Transport {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        if self.hold.holds() {
+            return Err(Failure::Held);
+        }
         let response = request.send().await.map_err(Failure::from_client)?;
         let head = Answer {
             status: response.status().as_u16(),

@@ -51,6 +51,15 @@ pub enum Error {
         #[source]
         cause: Arc<io::Error>,
     },
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    NotReadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: Arc<io::Error>,
+    },
     /// The file is no database, or a damaged one.
     #[error("{} is not a readable store: restore it from a backup", path.display())]
     Damaged {
@@ -87,6 +96,43 @@ pub enum Error {
         /// The newest schema of this release.
         known: i64,
     },
+    /// There is no store to work with.
+    #[error("there is no store: {} does not exist", path.display())]
+    NoStore {
+        /// The database that should be there.
+        path: PathBuf,
+    },
+    /// A store is already where another is to be restored.
+    #[error("there is a store already: {}; name another `store.dir`, or move it away", path.display())]
+    StoreExists {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A file is already where a copy is to be put.
+    #[error("{} exists already: --force replaces it", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is no whole copy of a store.
+    #[error(
+        "{} is not a whole copy: its write-ahead log lies beside it; copy with `store backup`",
+        path.display()
+    )]
+    NotWhole {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something sealed in a copy does not open.
+    #[error("{} holds {count} sealed values that do not open, in {tables}", path.display())]
+    Unopened {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: u64,
+        /// Which tables.
+        tables: String,
+    },
     /// No room is left.
     #[error("no room is left for {}", path.display())]
     DiskFull {
@@ -119,6 +165,33 @@ pub enum Error {
         source_name: String,
         /// The ids of the keys that were given.
         given: String,
+    },
+    /// New keys cannot be written where the old ones come from.
+    #[error(
+        "the keys are given as text (`store.keys`): put `seal:` and a new key, 32 random bytes in URL-safe \
+         base64 without padding, in front of the other `seal:` keys and start again; what they sealed is \
+         then sealed anew by itself"
+    )]
+    KeysAreText,
+    /// A key cannot be retired.
+    #[error("{id} cannot be retired: {}", if *.seals {
+        "it is the one that seals; `keys rotate` puts another in front".to_owned()
+    } else {
+        format!("{values} values are sealed with it; they are sealed anew within a while after `keys rotate`")
+    })]
+    KeyInUse {
+        /// The key.
+        id: String,
+        /// How many values it has sealed.
+        values: u64,
+        /// Whether it is the one that seals.
+        seals: bool,
+    },
+    /// A key is none of the store's.
+    #[error("{id} is no sealing key of this store; `keys list` names them")]
+    UnknownKey {
+        /// The id.
+        id: String,
     },
     /// Something sealed could not be opened.
     #[error("something sealed in {table} cannot be opened")]
@@ -173,6 +246,26 @@ impl Error {
         }
     }
 
+    /// The same of another file, of which this one was copied.
+    pub(super) fn of(mut self, file: &std::path::Path) -> Self {
+        match &mut self {
+            Self::Damaged { path, .. }
+            | Self::NotAStore { path }
+            | Self::Newer { path, .. }
+            | Self::WrongKeys { path, .. }
+            | Self::Unopened { path, .. } => file.clone_into(path),
+            _ => {}
+        }
+        self
+    }
+
+    pub(super) fn not_readable(path: &std::path::Path, cause: io::Error) -> Self {
+        Self::NotReadable {
+            path: path.to_owned(),
+            cause: Arc::new(cause),
+        }
+    }
+
     pub(super) fn not_writable(path: &std::path::Path, cause: io::Error) -> Self {
         Self::NotWritable {
             path: path.to_owned(),
@@ -187,13 +280,22 @@ impl Fault for Error {
             Self::Locked { .. }
             | Self::TakenOver { .. }
             | Self::NotWritable { .. }
+            | Self::NotReadable { .. }
             | Self::DiskFull { .. }
             | Self::Sqlite { .. }
             | Self::Closed => Kind::Unavailable,
             Self::Keys(_)
             | Self::WrongKeys { .. }
+            | Self::KeysAreText
+            | Self::KeyInUse { .. }
+            | Self::UnknownKey { .. }
             | Self::SharedFileSystem { .. }
             | Self::NotAStore { .. }
+            | Self::NoStore { .. }
+            | Self::StoreExists { .. }
+            | Self::Exists { .. }
+            | Self::NotWhole { .. }
+            | Self::Unopened { .. }
             | Self::Newer { .. }
             | Self::Damaged { .. } => Kind::Unready,
             Self::UnknownBot { .. } => Kind::Missing,

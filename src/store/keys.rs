@@ -7,22 +7,21 @@
 //! Invariant: new keys are made only together with a new store. An old store without its keys is
 //! refused, since new keys over it would lose every bot.
 
+mod file;
+mod ring;
+
 use std::{
     fmt::{self, Write as _},
-    fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::Arc,
 };
 
+use ::ring::{digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    digest, hmac,
-    rand::{SecureRandom as _, SystemRandom},
-};
 use secrecy::{ExposeSecret as _, SecretBox, SecretString, zeroize::Zeroizing};
 
+pub(super) use self::ring::Ring;
 use crate::ids::{BotCode, MessageKey, PortalId};
 
 /// Why the keys cannot be had. Never says anything of their content.
@@ -93,9 +92,10 @@ pub(super) struct SealingKey {
 pub(super) struct KeyId(pub(super) [u8; 4]);
 
 /// The keys of a store. `Debug` shows their ids only; the bytes are wiped when dropped.
+#[derive(Clone)]
 pub struct Keys {
-    bot: SecretBox<[u8; 32]>,
-    sealing: Vec<SealingKey>,
+    bot: Arc<SecretBox<[u8; 32]>>,
+    sealing: Vec<Arc<SealingKey>>,
 }
 
 const RULE: &str =
@@ -109,7 +109,7 @@ impl Keys {
     /// [`Error::Malformed`] with the line and the rule, [`Error::Lacking`].
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut bot = None;
-        let mut sealing: Vec<SealingKey> = Vec::new();
+        let mut sealing: Vec<Arc<SealingKey>> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let malformed = |rule| Error::Malformed {
                 line: index + 1,
@@ -128,7 +128,7 @@ impl Keys {
                     "seal" if sealing.iter().any(|known| known.id == id) => {
                         return Err(malformed("holds a `seal:` key for the second time"));
                     }
-                    "seal" => sealing.push(SealingKey { id, secret }),
+                    "seal" => sealing.push(Arc::new(SealingKey { id, secret })),
                     _ => return Err(malformed(RULE)),
                 }
             }
@@ -137,46 +137,9 @@ impl Keys {
             return Err(Error::Lacking("`seal:`"));
         }
         Ok(Self {
-            bot: bot.ok_or(Error::Lacking("`bot:`"))?,
+            bot: Arc::new(bot.ok_or(Error::Lacking("`bot:`"))?),
             sealing,
         })
-    }
-
-    /// Reads the key file, or makes it when there is neither a key file nor a store. Says whether
-    /// it was made.
-    ///
-    /// # Errors
-    /// [`Error::Missing`] for a store without its key file, [`Error::Exposed`] when others may read
-    /// it, and those of [`Keys::parse`].
-    pub fn load_or_create(path: &Path, store_exists: bool) -> Result<(Self, bool), Error> {
-        let io = |cause| Error::Io {
-            path: path.to_owned(),
-            cause: Arc::new(cause),
-        };
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && store_exists => {
-                return Err(Error::Missing {
-                    path: path.to_owned(),
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = generate()?;
-                create(path, &text).map_err(io)?;
-                return Ok((Self::parse(&text)?, true));
-            }
-            Err(error) => return Err(io(error)),
-        };
-        let mode = file.metadata().map_err(io)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(Error::Exposed {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(io)?;
-        Ok((Self::parse(&text)?, false))
     }
 
     /// The token of a bot: the same for the same portal, code and generation, 40 characters of
@@ -221,12 +184,22 @@ impl Keys {
     /// The ids of all keys, the bot key first, then the sealing key in use.
     #[must_use]
     pub fn ids(&self) -> String {
-        let mut ids = self.bot_key_id();
-        for key in &self.sealing {
-            // Writing to a String cannot fail.
-            let _ = write!(ids, ", seal-{}", key.id);
-        }
-        ids
+        self.all_ids().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same one by one.
+    pub fn all_ids(&self) -> impl Iterator<Item = String> {
+        let sealing = self.sealing.iter().map(|key| format!("seal-{}", key.id));
+        std::iter::once(self.bot_key_id()).chain(sealing)
+    }
+
+    /// The same keys with another one of them first: the one that seals with `other`, if it is here.
+    pub(super) fn sealing_as(&self, other: &Self) -> Self {
+        let mut keys = self.clone();
+        let first = other.active().id;
+        // Whatever stood before it keeps its order.
+        keys.sealing.sort_by_key(|key| key.id != first);
+        keys
     }
 
     /// The key that seals.
@@ -238,7 +211,10 @@ impl Keys {
 
     /// The sealing key with an id.
     pub(super) fn sealing(&self, id: KeyId) -> Option<&SealingKey> {
-        self.sealing.iter().find(|key| key.id == id)
+        self.sealing
+            .iter()
+            .find(|key| key.id == id)
+            .map(|key| &**key)
     }
 }
 
@@ -275,42 +251,6 @@ fn decode(text: &str) -> Option<SecretBox<[u8; 32]>> {
     }))
 }
 
-/// The text of a new key file.
-fn generate() -> Result<Zeroizing<String>, Error> {
-    let key = || {
-        let mut bytes = Zeroizing::new([0; 32]);
-        SystemRandom::new()
-            .fill(&mut *bytes)
-            .map_err(|_| Error::NoRandom)?;
-        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
-    };
-    let (bot, seal) = (key()?, key()?);
-    Ok(Zeroizing::new(format!(
-        "# Keys of a bitrix24-gateway store. Keep a copy apart from the store's backups: without it\n\
-         # the store cannot be opened. The `bot` key never changes; the first `seal` key seals, all open.\n\
-         bot:{}\nseal:{}\n",
-        *bot, *seal
-    )))
-}
-
-fn create(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| File::open(folder)?.sync_all())
-        // Half a key file would be in the way of the next attempt.
-        .inspect_err(|_| drop(std::fs::remove_file(path)))
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -320,104 +260,4 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
-    use super::*;
-
-    fn made(dir: &Path) -> (PathBuf, Keys) {
-        let path = dir.join("keys");
-        let (keys, created) = Keys::load_or_create(&path, false).unwrap();
-        assert!(created);
-        (path, keys)
-    }
-
-    #[test]
-    fn key_file_is_made_once_for_its_owner_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, made) = made(dir.path());
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let (again, created) = Keys::load_or_create(&path, true).unwrap();
-        assert!(!created);
-        assert_eq!(made.ids(), again.ids());
-    }
-
-    #[test]
-    fn old_store_never_gets_new_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("keys");
-        let error = Keys::load_or_create(&path, true).unwrap_err();
-        assert!(matches!(error, Error::Missing { .. }), "{error}");
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn key_file_others_may_read_is_refused_naming_its_mode() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, _) = made(dir.path());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = Keys::load_or_create(&path, true).unwrap_err().to_string();
-        assert!(error.contains("0640"), "{error}");
-    }
-
-    #[test]
-    fn malformed_text_is_told_by_line_and_rule_never_by_content() {
-        let text = generate().unwrap();
-        for (wrong, told) in [
-            ("bot:hush".to_owned(), "line 1"),
-            (format!("{}\nhush", *text), "line 6"),
-            (format!("{}other:hush", *text), "line 5"),
-            (format!("{}{}", *text, *text), "line 7"),
-            ("seal:".to_owned() + &"A".repeat(43), "`bot:`"),
-            ("bot:".to_owned() + &"A".repeat(43), "`seal:`"),
-            ("bot:".to_owned() + &"A".repeat(44), "line 1"),
-            (String::new(), "`seal:`"),
-        ] {
-            let error = Keys::parse(&wrong).unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
-            assert!(!error.contains("hush") && !error.contains("AAA"), "{error}");
-        }
-    }
-
-    #[test]
-    fn keys_fit_on_one_line_and_debug_shows_ids_only() {
-        let text = format!("bot:{} seal:{}", "A".repeat(43), "B".repeat(42) + "A");
-        let shown = format!("{:?}", Keys::parse(&text).unwrap());
-        assert_eq!(
-            shown.len(),
-            "Keys(bot-00000000, seal-00000000)".len(),
-            "{shown}"
-        );
-        // The SHA-256 of 32 zero bytes begins with these.
-        assert!(shown.starts_with("Keys(bot-66687aad, seal-"), "{shown}");
-    }
-
-    #[test]
-    fn bot_token_depends_on_portal_code_and_generation() {
-        let keys = Keys::parse(&generate().unwrap()).unwrap();
-        let token = |portal: &str, code: &str, generation| {
-            let token =
-                keys.bot_token(&portal.parse().unwrap(), &code.parse().unwrap(), generation);
-            token.expose_secret().to_owned()
-        };
-        let first = token("acme", "helper", 0);
-        assert_eq!(first, token("acme", "helper", 0));
-        assert_eq!(first.len(), 40);
-        for other in [
-            token("acm", "ehelper", 0),
-            token("acme", "helper", 1),
-            token("acme2", "helper", 0),
-        ] {
-            assert_ne!(first, other);
-        }
-    }
-
-    #[test]
-    fn message_key_is_the_same_for_the_same_name_and_keys() {
-        let [keys, others] = [(), ()].map(|()| Keys::parse(&generate().unwrap()).unwrap());
-        let first = keys.message_key("a");
-        assert_eq!(first, keys.message_key("a"));
-        assert_ne!(first, keys.message_key("b"));
-        assert_ne!(first, others.message_key("a"));
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@
 //!
 //! A row is sealed as a whole: even the hash of a short text would give it away.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
@@ -51,7 +51,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<CallBegun, Error> {
         let intent = self.seal(TABLE, &[key], &request)?;
-        let keys = Arc::clone(&self.inner.keys);
+        let keys = self.keys();
         let key = key.to_owned();
         let oldest = oldest(now);
         self.write(move |connection| {

@@ -3,9 +3,15 @@
 //! A sealed value is `version, key id, nonce, ciphertext`, all under AES-256-GCM. It is bound to the
 //! place it belongs to: moved to another row, table or portal it does not open.
 
+use std::sync::Arc;
+
 use ring::{
     aead,
     rand::{SecureRandom as _, SystemRandom},
+};
+use rusqlite::{
+    ToSql,
+    types::{ToSqlOutput, ValueRef},
 };
 use secrecy::{ExposeSecret as _, zeroize::Zeroizing};
 
@@ -30,6 +36,32 @@ pub enum Error {
     /// The system has no random numbers to give.
     #[error("the system gives no random numbers")]
     NoRandom,
+}
+
+/// A sealed value on its way into the database. It holds its keys: while it is there nobody can say that
+/// nothing more comes that they sealed.
+pub(super) struct Sealed {
+    bytes: Vec<u8>,
+    _keys: Arc<Keys>,
+}
+
+impl Sealed {
+    pub(super) fn new(keys: &Arc<Keys>, aad: &[u8], plain: &[u8]) -> Result<Self, Error> {
+        Ok(Self {
+            bytes: seal(keys, aad, plain)?,
+            _keys: Arc::clone(keys),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl ToSql for Sealed {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.bytes)))
+    }
 }
 
 /// Names the place a value belongs to. Parts of different places never spell the same bytes.

@@ -8,7 +8,7 @@
 mod lock;
 mod mounts;
 mod reader;
-mod schema;
+pub(super) mod schema;
 mod writer;
 
 use std::{
@@ -23,10 +23,13 @@ use std::{
 use rusqlite::{Connection, OpenFlags, ffi};
 use secrecy::ExposeSecret as _;
 
-use self::lock::Lock;
+pub(super) use self::lock::Lock;
 pub(super) use self::{reader::Readers, schema::head, writer::Writer};
 use super::{Config, Error, KeySource, LogId, keys, keys::Keys};
 use crate::clock::Clock;
+
+/// The name of the database in its folder.
+pub(super) const DATABASE: &str = "store.db";
 
 /// Why work inside the database failed, before the path is known.
 #[derive(Debug)]
@@ -73,21 +76,16 @@ pub(super) struct Database {
     pub(super) created_key_file: Option<PathBuf>,
     pub(super) log_id: LogId,
     pub(super) head: u64,
+    /// Whether it was restored and is not activated.
+    pub(super) restored: bool,
     /// Whether the process before ended without closing it.
     pub(super) unclean: bool,
 }
 
 /// Opens or makes the database of a folder. Blocks.
 pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
-    let dir = &config.dir;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|cause| Error::not_writable(dir, cause))?;
-    mounts::check(dir)?;
-    let lock = Lock::take(dir, clock.now())?;
-    let path = dir.join("store.db");
+    let lock = occupy(&config.dir, clock)?;
+    let path = config.dir.join(DATABASE);
     let exists = present(&path)?;
     let (keys, created_key_file) = keys(config, exists)?;
     if !exists {
@@ -101,11 +99,9 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
         })
         .map_err(|cause| Error::sqlite(&path, cause))?;
     schema::migrate(&mut connection, &path)?;
-    let source = match &config.keys {
-        KeySource::File(file) => format!("the key file {}", file.display()),
-        KeySource::Text(_) => "the configured text".to_owned(),
-    };
-    schema::check_keys(&connection, &keys, &path, source)?;
+    schema::check_keys(&connection, &keys, &path, config.keys.to_string())?;
+    schema::remember_active(&connection, &keys, &path)?;
+    let restored = schema::is_restored(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
     let (log_id, head) =
         schema::identity(&connection).map_err(|cause| Error::sqlite(&path, cause))?;
     let (epoch, unclean) =
@@ -121,8 +117,20 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Database, Error> {
         created_key_file,
         log_id,
         head,
+        restored,
         unclean,
     })
+}
+
+/// Makes the folder of a store, unless it is there, and takes its lock.
+pub(super) fn occupy(dir: &Path, clock: &Clock) -> Result<Lock, Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|cause| Error::not_writable(dir, cause))?;
+    mounts::check(dir)?;
+    Lock::take(dir, clock.now())
 }
 
 /// Looks a database over.
@@ -136,7 +144,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
 }
 
 /// A connection to an existing database. A path is never taken for a URI.
-fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -146,7 +154,7 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 /// Whether there is a database. What only looks like one is an error.
-fn present(path: &Path) -> Result<bool, Error> {
+pub(super) fn present(path: &Path) -> Result<bool, Error> {
     let damaged = |what: &str| Error::Damaged {
         path: path.to_owned(),
         cause: Arc::new(rusqlite::Error::SqliteFailure(
@@ -168,7 +176,7 @@ fn present(path: &Path) -> Result<bool, Error> {
     }
 }
 
-fn keys(config: &Config, store_exists: bool) -> Result<(Keys, Option<PathBuf>), Error> {
+pub(super) fn keys(config: &Config, store_exists: bool) -> Result<(Keys, Option<PathBuf>), Error> {
     let file = match &config.keys {
         KeySource::Text(text) => return Ok((Keys::parse(text.expose_secret())?, None)),
         KeySource::File(file) => file,
@@ -217,7 +225,7 @@ fn make(path: &Path, keys: &Keys) -> Result<(), Error> {
         .map_err(io)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

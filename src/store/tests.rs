@@ -1,10 +1,12 @@
 //! The store's promises, tried by force.
 
 mod calls;
+mod copies;
 mod erase;
 mod history;
 mod opening;
 mod pairs;
+mod rotation;
 mod writing;
 
 use std::path::PathBuf;

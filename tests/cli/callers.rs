@@ -36,10 +36,10 @@ async fn new_token_is_printed_with_the_setting_that_accepts_it() {
     assert!(lines[0].starts_with("b24gw_"), "{}", lines[0]);
 }
 
-/// The commands of the README's section on callers, for this binary and this portal.
-fn recipe(desk: &Desk) -> Vec<String> {
+/// The commands of a section of the README, for this binary and this portal.
+pub(crate) fn recipe(desk: &Desk, section: &str) -> Vec<String> {
     let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("\n## Callers\n").unwrap();
+    let (_, section) = readme.split_once(&format!("\n## {section}\n")).unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let blocks = section.split("```sh\n").skip(1);
     blocks
@@ -59,7 +59,7 @@ fn recipe(desk: &Desk) -> Vec<String> {
         .collect()
 }
 
-fn shell(desk: &Desk, commands: &str) -> Command {
+pub(crate) fn shell(desk: &Desk, commands: &str) -> Command {
     let mut shell = Command::new("/bin/bash");
     shell
         .args(["-euc", commands])
@@ -103,7 +103,7 @@ async fn connect(address: SocketAddr, certificate: &Path) -> Channel {
 #[tokio::test]
 async fn recipe_of_the_readme_for_tls_and_a_token_works() {
     let desk = Desk::new().await;
-    let [prepare, serve] = &recipe(&desk)[..] else {
+    let [prepare, serve] = &recipe(&desk, "Callers")[..] else {
         panic!("two blocks");
     };
     let prepared = Ended::of(shell(&desk, prepare)).await;

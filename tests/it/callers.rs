@@ -4,6 +4,7 @@ mod audit;
 mod certificates;
 mod door;
 mod file;
+mod kept;
 mod limits;
 mod ownership;
 mod policy;

@@ -37,6 +37,7 @@ mod quirks;
 mod registration;
 mod requests;
 mod restart;
+mod restored;
 mod secrets;
 mod server;
 mod streams;

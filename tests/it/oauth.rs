@@ -1,6 +1,6 @@
 //! Portals that let the gateway in by OAuth.
 
-mod coming;
+pub(crate) mod coming;
 mod renewal;
 pub(crate) mod stage;
 mod trouble;

@@ -23,6 +23,7 @@ use bitrix24_gateway::{
         message_service_client::MessageServiceClient, portal_service_client::PortalServiceClient,
         server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
+    store,
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
@@ -204,6 +205,25 @@ impl Scene {
             std::fs::copy(store.join(name), left.join(name)).unwrap();
         }
         self.set("store.dir", left.display().to_string());
+    }
+
+    /// Makes a store of a copy of the one in use, and starts the gateway on it. The one before is stopped
+    /// between the two.
+    pub(crate) async fn restore(&mut self) {
+        let place = |name: &str| self.folder.path().join(name);
+        let (copy, dir) = (place("copy.db"), place("restored"));
+        let now = Timestamp::UNIX_EPOCH;
+        store::backup::backup(&place("store"), &copy, false, now).unwrap();
+        self.stop().await;
+        let config = store::Config {
+            dir: dir.clone(),
+            keys: store::KeySource::File(self.folder.path().join("keys")),
+        };
+        store::restore::restore(&config, &copy, false, &Clock::system()).unwrap();
+        self.portal.journal().clear();
+        self.sim.oauth().journal().clear();
+        self.set("store.dir", dir.display().to_string());
+        self.start_again().await;
     }
 
     /// The portals of the gateway, for what no caller may do.

@@ -1,8 +1,10 @@
 //! Callers and what surrounds them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::{
-    callers::{Credential, Rpc, TokenHash},
+    callers::{Credential, Description, Policy, Rpc, TokenHash},
     ids::PortalId,
 };
 
@@ -12,11 +14,15 @@ fn caller(more: &str) -> String {
     format!("[callers.support]\ntoken_sha256 = [\"{hash}\"]\n{more}\n")
 }
 
+fn policy(callers: BTreeMap<String, Description>) -> Policy {
+    Policy::new(callers, &BTreeSet::new()).unwrap()
+}
+
 #[test]
 fn caller_may_do_what_its_settings_say() {
     let grants = "portals = [\"default\"]\nbots = [\"support_*\"]\nrpcs = [\"read\"]\nexecute = true\n\
                   default_portal = \"default\"";
-    let policy = Desk::ready().file(&caller(grants)).load().callers;
+    let policy = policy(Desk::ready().file(&caller(grants)).load().callers);
     let credential = Credential::Token(TokenHash::of("b24gw_x"));
     let grant = policy.find(&credential).unwrap();
     assert_eq!(grant.name(), "support");
@@ -25,7 +31,7 @@ fn caller_may_do_what_its_settings_say() {
     assert!(grant.bot(&"support_bot".parse().unwrap()));
     assert!(!grant.portal(&"another".parse().unwrap()));
     assert_eq!(grant.default_portal(), Some(&PortalId::default_portal()));
-    assert!(Desk::ready().load().callers.is_open());
+    assert!(Desk::ready().load().callers.is_empty());
 }
 
 #[test]
@@ -33,7 +39,7 @@ fn caller_can_be_given_by_the_environment() {
     let desk = Desk::ready()
         .variable("CALLERS__LOCAL__UID", "1000, 1001")
         .variable("CALLERS__LOCAL__RPCS", "read,answer");
-    let policy = desk.load().callers;
+    let policy = policy(desk.load().callers);
     let grant = policy.find(&Credential::User(1001)).unwrap();
     assert!(grant.allows(Rpc::AnswerCommand) && !grant.allows(Rpc::RegisterBot));
 }

@@ -245,7 +245,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::callers::{Description, Policy};
+    use crate::callers::{Description, Roster};
 
     const TOKEN: &str = "b24gw_of-a-test";
 
@@ -256,7 +256,11 @@ mod tests {
             ..Description::default()
         };
         let described = BTreeMap::from([("support".to_owned(), described)]);
-        let callers = Callers::new(Policy::new(described).unwrap());
+        let callers = Callers::new(Roster {
+            configured: described,
+            ..Roster::default()
+        });
+        let callers = callers.unwrap();
         let share = Share {
             calls: 1,
             streams: 1,

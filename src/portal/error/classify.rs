@@ -26,6 +26,7 @@ pub fn judge(
         Error::new(
             method,
             match failure {
+                Failure::Held => Cause::Restored,
                 Failure::NotSent(_) => Cause::Unreachable(failure),
                 Failure::Lost(_) => Cause::NoAnswer(failure),
                 Failure::TooLarge { limit } => Cause::Unreadable(Unreadable::TooLarge { limit }),

@@ -18,6 +18,7 @@ impl Fault for Error {
             Cause::CallerLeft => Kind::Late,
             Cause::Withdrawn => Kind::Unready,
             Cause::Overloaded
+            | Cause::Restored
             | Cause::Credential(_)
             | Cause::NotInstalled
             | Cause::ApplicationRefused
@@ -66,6 +67,7 @@ impl Fault for Error {
             Cause::WaitTooLong => Reason::DeadlineTooShort,
             Cause::OperatingLimit => Reason::PortalOperatingLimit,
             Cause::Overloaded => Reason::PortalParked,
+            Cause::Restored => Reason::Restored,
             Cause::Credential(_) => Reason::ReauthorizationRequired,
             Cause::Scope => Reason::InsufficientScope,
             Cause::Plan => Reason::PortalPlanWithoutRest,
@@ -110,6 +112,7 @@ impl Fault for Error {
             | Cause::MessageMissing
             | Cause::ChatMissing => Origin::Caller,
             Cause::QueueFull
+            | Cause::Restored
             | Cause::ApplicationRefused
             | Cause::TokenOver
             | Cause::Misconfigured

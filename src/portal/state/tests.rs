@@ -5,7 +5,7 @@ use crate::{
 };
 
 fn gate() -> Gate {
-    Gate::new(Clock::driven(Timestamp::UNIX_EPOCH))
+    Gate::new(Clock::driven(Timestamp::UNIX_EPOCH), Hold::default())
 }
 
 fn error(cause: Cause) -> Error {

@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -24,9 +24,28 @@ pub struct Names {
     pub private: bool,
 }
 
-/// Asks the system, and checks.
+/// Asks the system, and checks. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Resolver(pub(super) Arc<Names>);
+pub(super) struct Resolver {
+    names: Arc<Names>,
+    /// Further names that may lead anywhere, since the operator wrote them down meanwhile.
+    added: Arc<RwLock<HashSet<String>>>,
+}
+
+impl Resolver {
+    pub(super) fn new(names: Names) -> Self {
+        Self {
+            names: Arc::new(names),
+            added: Arc::default(),
+        }
+    }
+
+    /// A name that may lead anywhere from now on.
+    pub(super) fn add_own(&self, name: &str) {
+        let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
+        added.insert(name.to_ascii_lowercase());
+    }
+}
 
 /// A name leads nowhere we may go.
 #[derive(Debug)]
@@ -42,14 +61,18 @@ impl std::error::Error for NotPublic {}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let names = Arc::clone(&self.0);
+        let Self { names, added } = self.clone();
         Box::pin(async move {
             let name = name.as_str().trim_end_matches('.').to_ascii_lowercase();
             let found: Vec<_> = match names.fixed.get(&name) {
                 Some(ip) => vec![SocketAddr::new(*ip, 0)],
                 None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
             };
-            let anywhere = names.private || names.own.contains(&name);
+            let is_added = || {
+                let added = added.read().unwrap_or_else(PoisonError::into_inner);
+                added.contains(&name)
+            };
+            let anywhere = names.private || names.own.contains(&name) || is_added();
             let mut allowed = found;
             let some = !allowed.is_empty();
             allowed.retain(|address| anywhere || is_public(address.ip()));
@@ -100,7 +123,7 @@ mod tests {
     use super::*;
 
     async fn resolve(names: Names, name: &str) -> Result<Vec<SocketAddr>, String> {
-        let found = Resolver(Arc::new(names)).resolve(name.parse().unwrap());
+        let found = Resolver::new(names).resolve(name.parse().unwrap());
         let found = found.await.map_err(|error| error.to_string());
         found.map(Iterator::collect)
     }

@@ -8,6 +8,7 @@ use crate::{
     ids::DialogId,
     store::{
         Error, Store,
+        seal::Sealed,
         sqlite::{self, Failure},
     },
 };
@@ -68,7 +69,7 @@ impl Store {
 fn insert(
     connection: &Connection,
     append: &Append,
-    bodies: &[Option<Vec<u8>>],
+    bodies: &[Option<Sealed>],
 ) -> Result<Appended, Failure> {
     // Asked first, not left to the unique index: an insert that is refused still takes a number.
     let mut insert = connection.prepare_cached(
@@ -86,7 +87,7 @@ fn insert(
             Item::Gap(gap) => (None, Some(gap)),
         };
         let command = event.and_then(|event| event.command);
-        let size = sql(body.as_ref().map_or(0, Vec::len) + ROW_BYTES);
+        let size = sql(body.as_ref().map_or(0, |body| body.bytes().len()) + ROW_BYTES);
         let new = insert.execute(params![
             append.portal.as_str(),
             append.code.as_str(),

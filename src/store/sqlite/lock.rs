@@ -16,7 +16,9 @@ use jiff::Timestamp;
 use crate::store::Error;
 
 /// The exclusive lock of a folder, held until dropped.
-pub(super) struct Lock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
+pub(in crate::store) struct Lock(
+    #[expect(dead_code, reason = "the lock is held by the open file")] File,
+);
 
 impl Lock {
     pub(super) fn take(dir: &Path, now: Timestamp) -> Result<Self, Error> {

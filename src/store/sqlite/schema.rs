@@ -4,7 +4,7 @@
 //! only add something do not lock out older releases: `user_version` is the oldest schema whose release
 //! can work with this database, and `meta` holds how many steps it has taken.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -112,18 +112,31 @@ const STEPS: &[&str] = &[
         body BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Callers and webhooks of portals that were added while the gateway ran, and which caller may use a
+    -- portal that installed itself.
+    CREATE TABLE callers (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE webhooks (portal TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE grants (
+        portal TEXT NOT NULL,
+        caller TEXT NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (portal, caller)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The oldest schema whose release can work with what the steps made. Raise it with a step that such a
 /// release could not live with.
 const NEEDED: i64 = 2;
 
+/// The same for a store that was restored and not activated, and for one that holds callers: a release
+/// that does not know of them would call the portals, or let everybody in.
+const NEEDED_TO_HOLD_BACK: i64 = 4;
+
 /// Fills a new database: all tables, its identity, and what remembers its keys.
 pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
-    let mut log_id = [0; 8];
-    SystemRandom::new()
-        .fill(&mut log_id)
-        .map_err(|_| keys::Error::NoRandom)?;
+    let log_id = new_log_id()?;
     let sqlite = |cause| Error::sqlite(path, cause);
     let fill = connection.transaction().map_err(sqlite)?;
     climb(&fill, 0).map_err(sqlite)?;
@@ -131,7 +144,7 @@ pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> R
         .and_then(|()| {
             fill.execute(
                 "INSERT INTO meta VALUES ('log_id', ?1), ('bot_key', ?2)",
-                params![i64::from_be_bytes(log_id), keys.bot_key_id()],
+                params![log_id, keys.bot_key_id()],
             )
         })
         .map_err(sqlite)?;
@@ -139,8 +152,15 @@ pub(super) fn create(connection: &mut Connection, keys: &Keys, path: &Path) -> R
     fill.commit().map_err(sqlite)
 }
 
-/// Takes the steps an older database still lacks.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+fn new_log_id() -> Result<i64, keys::Error> {
+    let mut log_id = [0; 8];
+    let random = SystemRandom::new().fill(&mut log_id);
+    random.map_err(|_| keys::Error::NoRandom)?;
+    Ok(i64::from_be_bytes(log_id))
+}
+
+/// Sees that a database is a store, of this release or an older one. Says how many steps it has taken.
+pub(in crate::store) fn recognise(connection: &Connection, path: &Path) -> Result<usize, Error> {
     let sqlite = |cause| Error::sqlite(path, cause);
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
     let application: i64 = number("application_id").map_err(sqlite)?;
@@ -157,14 +177,66 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
             known: known(),
         });
     }
-    let taken = taken(connection, found).map_err(sqlite)?;
+    taken(connection, found).map_err(sqlite)
+}
+
+/// Takes the steps an older database still lacks, and makes a copy a restored store.
+pub(in crate::store) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let sqlite = |cause| Error::sqlite(path, cause);
+    let taken = recognise(connection, path)?;
     if taken < STEPS.len() {
         let upgrade = connection.transaction().map_err(sqlite)?;
         climb(&upgrade, taken)
             .and_then(|()| upgrade.commit())
             .map_err(sqlite)?;
     }
+    // Somebody put a copy here by hand.
+    if number(connection, "copied_at").map_err(sqlite)?.is_some() {
+        restored(connection, path)?;
+    }
     Ok(())
+}
+
+/// Makes a copy a store of its own: with a log that no cursor of the copied one fits, and held back.
+pub(in crate::store) fn restored(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let log_id = new_log_id()?;
+    let work = |connection: &mut Connection| {
+        let change = connection.transaction()?;
+        change.execute("DELETE FROM meta WHERE name = 'copied_at'", [])?;
+        change.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('log_id', ?1), ('restored', 1), ('open', 0)",
+            [log_id],
+        )?;
+        tell_older_releases(&change)?;
+        change.commit()
+    };
+    work(connection).map_err(|cause| Error::sqlite(path, cause))
+}
+
+/// Whether the store was restored and is not activated.
+pub(in crate::store) fn is_restored(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(number(connection, "restored")? == Some(1))
+}
+
+/// Ends that. Says whether it was so.
+pub(in crate::store) fn activate(connection: &Connection) -> rusqlite::Result<bool> {
+    let ended = connection.execute("DELETE FROM meta WHERE name = 'restored'", [])?;
+    tell_older_releases(connection)?;
+    Ok(ended > 0)
+}
+
+/// Writes down which releases may open the store, which depends on what it holds.
+pub(in crate::store) fn tell_older_releases(connection: &Connection) -> rusqlite::Result<()> {
+    let callers: bool =
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM callers)", [], |row| {
+            row.get(0)
+        })?;
+    let needed = if callers || is_restored(connection)? {
+        NEEDED_TO_HOLD_BACK
+    } else {
+        NEEDED
+    };
+    connection.pragma_update(None, "user_version", needed)
 }
 
 /// The schema of this release.
@@ -191,30 +263,73 @@ fn climb(transaction: &Transaction<'_>, taken: usize) -> rusqlite::Result<()> {
         "INSERT OR REPLACE INTO meta VALUES ('steps', ?1)",
         [known()],
     )?;
-    transaction.pragma_update(None, "user_version", NEEDED)
+    tell_older_releases(transaction)
+}
+
+/// The steps that a database has taken.
+pub(in crate::store) fn steps_taken(connection: &Connection) -> rusqlite::Result<i64> {
+    let needed = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let taken = taken(connection, needed)?;
+    Ok(i64::try_from(taken).unwrap_or(i64::MAX))
+}
+
+/// Sees that a database has the tables and indexes that its steps made. Names the first that differs.
+pub(in crate::store) fn differs(
+    connection: &Connection,
+    taken: usize,
+) -> rusqlite::Result<Option<String>> {
+    let objects = |connection: &Connection| -> rusqlite::Result<BTreeMap<String, Option<String>>> {
+        connection
+            .prepare("SELECT name, sql FROM sqlite_schema")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    };
+    let model = Connection::open_in_memory()?;
+    for step in STEPS.iter().take(taken) {
+        model.execute_batch(step)?;
+    }
+    let found = objects(connection)?;
+    let lacking = objects(&model)?.into_iter();
+    Ok(lacking
+        .filter(|(name, sql)| found.get(name) != Some(sql))
+        .map(|(name, _)| name)
+        .next())
+}
+
+/// The ids of all keys that may be needed, the bot key first.
+pub(in crate::store) fn key_ids(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let bot = connection.query_row("SELECT value FROM meta WHERE name = 'bot_key'", [], |row| {
+        row.get(0)
+    })?;
+    let mut select = connection.prepare("SELECT id FROM seal_keys ORDER BY id")?;
+    let mut ids = vec![bot];
+    for id in select.query_map([], |row| row.get(0))? {
+        ids.push(id?);
+    }
+    Ok(ids)
 }
 
 /// Sees that the keys are those of this store, every one that may be needed.
-pub(super) fn check_keys(
+pub(in crate::store) fn check_keys(
     connection: &Connection,
     keys: &Keys,
     path: &Path,
     source_name: String,
 ) -> Result<(), Error> {
     let sqlite = |cause| Error::sqlite(path, cause);
-    let wrong = |needed| Error::WrongKeys {
-        path: path.to_owned(),
-        needed,
-        source_name: source_name.clone(),
-        given: keys.ids(),
-    };
-    let bot_key: String = connection
-        .query_row("SELECT value FROM meta WHERE name = 'bot_key'", [], |row| {
-            row.get(0)
-        })
-        .map_err(sqlite)?;
-    if bot_key != keys.bot_key_id() {
-        return Err(wrong(bot_key));
+    let needed = key_ids(connection).map_err(sqlite)?;
+    let given: Vec<String> = keys.all_ids().collect();
+    let missing: Vec<_> = needed
+        .into_iter()
+        .filter(|id| !given.contains(id))
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::WrongKeys {
+            path: path.to_owned(),
+            needed: missing.join(", "),
+            source_name,
+            given: given.join(", "),
+        });
     }
     let canaries: Vec<(String, Vec<u8>)> = connection
         .prepare("SELECT id, canary FROM seal_keys")
@@ -227,7 +342,6 @@ pub(super) fn check_keys(
     for (id, canary) in canaries {
         match seal::unseal(keys, &canary_place(&id), &canary) {
             Ok(_) => {}
-            Err(seal::Error::UnknownKey(_)) => return Err(wrong(id)),
             Err(cause) => {
                 return Err(Error::Sealed {
                     table: "seal_keys",
@@ -236,11 +350,15 @@ pub(super) fn check_keys(
             }
         }
     }
-    remember_active(connection, keys, path)
+    Ok(())
 }
 
 /// Writes down the key that seals from now on, so that it is asked for at every start.
-fn remember_active(connection: &Connection, keys: &Keys, path: &Path) -> Result<(), Error> {
+pub(in crate::store) fn remember_active(
+    connection: &Connection,
+    keys: &Keys,
+    path: &Path,
+) -> Result<(), Error> {
     let sqlite = |cause| Error::sqlite(path, cause);
     let id = format!("seal-{}", keys.active().id);
     let known = connection
@@ -292,7 +410,21 @@ pub(super) fn end(connection: &Connection, epoch: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+pub(in crate::store) fn number(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+/// A word in `meta`.
+pub(in crate::store) fn text(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
@@ -300,7 +432,7 @@ fn number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> 
 }
 
 /// Which log this is, and how far it goes.
-pub(super) fn identity(connection: &Connection) -> rusqlite::Result<(LogId, u64)> {
+pub(in crate::store) fn identity(connection: &Connection) -> rusqlite::Result<(LogId, u64)> {
     let log_id: i64 =
         connection.query_row("SELECT value FROM meta WHERE name = 'log_id'", [], |row| {
             row.get(0)

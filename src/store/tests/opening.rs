@@ -230,7 +230,8 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     let older = Connection::open(place.database()).unwrap();
     older
         .execute_batch(
-            "DROP TABLE addresses; DROP TABLE pairs; DELETE FROM meta WHERE name = 'steps'",
+            "DROP TABLE addresses; DROP TABLE pairs; DROP TABLE callers; DROP TABLE webhooks;
+             DROP TABLE grants; DELETE FROM meta WHERE name = 'steps'",
         )
         .unwrap();
     older.pragma_update(None, "user_version", 1).unwrap();

@@ -17,7 +17,7 @@ use crate::scene::{Scene, called, failure, help, helper, told};
 const TOKEN: &str = "oauth/token";
 
 /// Another portal with the same application, which the gateway does not know.
-async fn another(stage: &Stage) -> Portal {
+pub(crate) async fn another(stage: &Stage) -> Portal {
     let portal = stage.scene.sim.add_portal(PortalConfig::default()).await;
     let portal = portal.unwrap();
     portal.rename_to("b.portal.test").await.unwrap();
@@ -29,7 +29,7 @@ async fn another(stage: &Stage) -> Portal {
 }
 
 /// Somebody installs the application there, and the gateway is told.
-async fn install(scene: &Scene, portal: &Portal) -> Result<String, InstallError> {
+pub(crate) async fn install(scene: &Scene, portal: &Portal) -> Result<String, InstallError> {
     let tokens = portal.install(stage::CLIENT, 1).unwrap();
     let pair = stage::pair(&scene.sim, portal, &tokens);
     let handle = scene.portals().install(pair, Owner::Same).await?;

@@ -1,4 +1,4 @@
-//! A Unix socket for processes of this machine.
+//! Unix sockets for processes of this machine.
 
 use std::{
     fs, io,
@@ -8,22 +8,20 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// Owner and group may connect.
-const MODE: u32 = 0o660;
-
 /// A socket in the file system, removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
     /// The file that is ours, and no later one of the same name.
     inode: u64,
+    owner: u32,
 }
 
 impl Socket {
-    /// Makes the socket. One that nobody listens on any more is replaced; whatever else stands there is
+    /// Makes the socket, with the permissions of `mode`. One that nobody listens on any more is replaced; whatever else stands there is
     /// left alone.
-    pub(super) fn bind(path: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -47,7 +45,7 @@ impl Socket {
             return Err(error);
         }
         let listener = UnixListener::bind(&beside)?;
-        let placed = fs::set_permissions(&beside, fs::Permissions::from_mode(MODE))
+        let placed = fs::set_permissions(&beside, fs::Permissions::from_mode(mode))
             .and_then(|()| fs::rename(&beside, path))
             .and_then(|()| fs::symlink_metadata(path));
         match placed {
@@ -55,6 +53,7 @@ impl Socket {
                 listener,
                 path: path.to_owned(),
                 inode: file.ino(),
+                owner: file.uid(),
             }),
             Err(error) => {
                 // The first failure is the one to tell.
@@ -64,7 +63,12 @@ impl Socket {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+    /// The user that it belongs to, which is ours.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
 }
@@ -83,16 +87,18 @@ impl Drop for Socket {
 mod tests {
     use super::*;
 
+    const MODE: u32 = 0o660;
+
     #[tokio::test]
     async fn stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.sock");
         // Left behind by a process that was killed.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let socket = Socket::bind(&path).unwrap();
+        let socket = Socket::bind(&path, MODE).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, MODE);
-        let error = Socket::bind(&path).unwrap_err();
+        let error = Socket::bind(&path, MODE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(socket);
         assert!(!path.exists());
@@ -104,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         fs::write(&path, "data").unwrap();
-        assert!(Socket::bind(&path).is_err());
+        assert!(Socket::bind(&path, MODE).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"data");
     }
 
@@ -112,9 +118,9 @@ mod tests {
     async fn socket_of_a_later_process_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.sock");
-        let first = Socket::bind(&path).unwrap();
+        let first = Socket::bind(&path, MODE).unwrap();
         fs::remove_file(&path).unwrap();
-        let _second = Socket::bind(&path).unwrap();
+        let _second = Socket::bind(&path, MODE).unwrap();
         drop(first);
         assert!(path.exists());
     }

@@ -1,0 +1,54 @@
+//! Where the commands that keep a gateway find its store.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Trouble;
+use crate::{
+    admin::{self, Command, Done, Keeper},
+    clock::Clock,
+    config::{self, Flags, Keeping, Sources},
+    store::{self, Store},
+};
+
+/// Where the store is; else what `serve` would take.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Configuration file (TOML), also from BITRIX24_GATEWAY_CONFIG.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the store; setting `store.dir`.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<String>,
+}
+
+impl Place {
+    pub(super) fn find(&self) -> Result<Keeping, config::Error> {
+        let store = self.store.iter().map(|dir| ("store.dir", dir.clone()));
+        let flags = Flags(store.collect());
+        Keeping::load(&Sources::of_process(self.config.clone(), flags))
+    }
+
+    /// Has a command done: by the gateway that runs, or here where none runs.
+    pub(super) async fn have_done(&self, command: Command) -> Result<Done, Trouble> {
+        let keeping = self.find()?;
+        // A command never makes a store.
+        store::backup::expect(&keeping.store.dir)?;
+        let opened = Store::open(keeping.store, Clock::system()).await;
+        let store = match opened {
+            Ok(opened) => opened.store,
+            Err(store::Error::Locked { holder, .. }) => {
+                let Some(socket) = keeping.admin else {
+                    return Err(admin::Error::NoSocket { holder }.into());
+                };
+                return Ok(admin::send(&socket.path, &command, &holder).await?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let keeper = Keeper::new(store.clone(), Clock::system(), keeping.names, None);
+        let done = keeper.run(command).await;
+        store.close().await;
+        Ok(done?)
+    }
+}
