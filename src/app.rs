@@ -33,6 +33,7 @@ const PROBE: Duration = Duration::from_secs(5);
 pub struct App {
     store: Store,
     portals: Portals,
+    bots: Bots,
     events: Events,
     server: Server,
     callers: Callers,
@@ -101,7 +102,7 @@ impl App {
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
             portals: portals.clone(),
-            bots,
+            bots: bots.clone(),
             events: events.clone(),
             ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
@@ -125,6 +126,7 @@ impl App {
             reload: config.reload,
             store,
             portals,
+            bots,
             events,
             server,
             created_key_file,
@@ -166,6 +168,7 @@ impl App {
         let Self {
             store,
             portals,
+            bots,
             events,
             server,
             callers,
@@ -176,6 +179,7 @@ impl App {
         } = self;
         let health = HealthService::default();
         events.start(&life);
+        life.spawn(bots.keep_settling(life.stop().clone()));
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));

@@ -224,6 +224,9 @@ reasons! {
     UnknownRpc = "UNKNOWN_RPC",
     ApplicationRefused = "APPLICATION_REFUSED",
     AuthorizationServerUnavailable = "AUTHORIZATION_SERVER_UNAVAILABLE",
+    BotTokenRotationNotSupported = "BOT_TOKEN_ROTATION_NOT_SUPPORTED",
+    BotTokenRotationFailed = "BOT_TOKEN_ROTATION_FAILED",
+    BotTokenChanging = "BOT_TOKEN_CHANGING",
 }
 
 /// Shows an error with its causes, for logs.

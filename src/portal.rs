@@ -3,7 +3,8 @@
 //! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept,
 //! `retry` repeats what surely did not run, [`state`] decides whether the portal is called at all,
 //! `queue` who leaves next and what leaves together (`batch`), `limit` says when, `home` where to,
-//! `auth` adds the credential (`tokens`, which `refresh` renews), [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
+//! `auth` adds the credential (`tokens`, which `refresh` renews, and the token of a
+//! bot, `bot_key`), [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
 //! the portal's language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
@@ -25,6 +26,7 @@ mod probe;
 pub mod state;
 
 mod auth;
+mod bot_key;
 mod clock;
 mod home;
 mod refresh;
@@ -41,7 +43,10 @@ pub mod wire;
 mod all;
 mod install;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -52,13 +57,14 @@ use self::{
     queue::{Queue, TOGETHER},
     refresh::Refresher,
     sender::Sender,
-    wire::{Method, Reply, batch::MOST_CALLS},
+    wire::{Method, Reply, answer, batch::MOST_CALLS},
 };
 use crate::{clock::Clock, ids::PortalId};
 
 pub use all::{Access, Config, Kept, Portals};
 pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
+pub use bot_key::{BotKey, BotSecret};
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
 pub use home::Hosts;
@@ -82,7 +88,12 @@ struct Inner {
     retries: retry::Budget,
     _prober: AbortOnDropHandle<()>,
     oauth: Option<OAuth>,
+    /// Its REST revision, and when it was told.
+    revision: Mutex<Option<(i64, Instant)>>,
 }
+
+/// How long the revision of a portal is taken for granted.
+const REVISION_HOLDS: Duration = Duration::from_secs(3600);
 
 /// What a portal has that lets us in by OAuth.
 #[derive(Debug)]
@@ -278,6 +289,37 @@ impl Portal {
     #[must_use]
     pub fn knows_another_way(&self, error: &Error) -> bool {
         self.0.queue.knows_another_way(error)
+    }
+
+    /// Its REST revision. Asked once, and again after an hour, since a portal may be updated.
+    ///
+    /// # Errors
+    ///
+    /// As [`Portal::call`]; [`Cause::MethodMissing`] before revision 33.
+    pub async fn revision(&self, patience: &Patience) -> Result<i64, Error> {
+        if let Some(known) = self.known_revision() {
+            return Ok(known);
+        }
+        let method = Method::RevisionGet;
+        let reply = self.call(Call::new(method), patience).await?;
+        let told = answer::revision(&reply.result)
+            .map_err(|unreadable| Error::unreadable(method, unreadable).at(self.id()))?;
+        let mut known = self.revision_told();
+        *known = Some((told.rest, Instant::now()));
+        Ok(told.rest)
+    }
+
+    /// Its REST revision as it was last told, within the hour.
+    #[must_use]
+    pub fn known_revision(&self) -> Option<i64> {
+        let known = *self.revision_told();
+        let fresh = known.filter(|(_, at)| at.elapsed() < REVISION_HOLDS);
+        fresh.map(|(revision, _)| revision)
+    }
+
+    fn revision_told(&self) -> MutexGuard<'_, Option<(i64, Instant)>> {
+        let told = &self.0.revision;
+        told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest answer that is read, in bytes.

@@ -33,7 +33,7 @@ use crate::clock::Clock;
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
-    bots::{Bot, BotState, EventMode, Fetched, Skip},
+    bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
     error::Error,
     keys::Keys,
     ledger::CallBegun,

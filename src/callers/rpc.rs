@@ -16,6 +16,8 @@ pub enum Group {
     Manage,
     /// Reads events.
     Events,
+    /// Changes what lets us in: for operators.
+    Operate,
     /// Acts as the credential's owner: a grant of its own.
     Execute,
 }
@@ -63,6 +65,8 @@ rpcs! {
     ListBots in "BotService" for Read,
     UpdateBot in "BotService" for Manage,
     UnregisterBot in "BotService" for Manage,
+    RotateBotToken in "BotService" for Operate,
+    ReleaseBot in "BotService" for Operate,
     RegisterCommand in "BotService" for Manage,
     UpdateCommand in "BotService" for Manage,
     ListCommands in "BotService" for Read,
@@ -91,8 +95,7 @@ impl Rpc {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rpcs(u64);
 
-/// The groups by the names they have in the configuration. `operate` is for what only operators do;
-/// no RPC is of that kind yet.
+/// The groups by the names they have in the configuration.
 pub const GROUPS: [&str; 5] = ["read", "answer", "manage", "events", "operate"];
 
 impl Rpcs {
@@ -114,7 +117,7 @@ impl Rpcs {
                 "answer" => rpcs.add(|rpc| rpc.group() == Group::Answer),
                 "manage" => rpcs.add(|rpc| rpc.group() == Group::Manage),
                 "events" => rpcs.add(|rpc| rpc.group() == Group::Events),
-                "operate" => {}
+                "operate" => rpcs.add(|rpc| rpc.group() == Group::Operate),
                 "ExecuteCommand" => {
                     let rule = "acts as the owner of the portal's credential: set `execute = true`";
                     return Err((entry.to_owned(), rule));
@@ -167,7 +170,10 @@ mod tests {
             names(&["events", "GetBot"], false),
             ["GetBot", "SubscribeCommandEvents", "GetServerInfo"]
         );
-        assert_eq!(names(&["operate"], false), ["GetServerInfo"]);
+        assert_eq!(
+            names(&["operate"], false),
+            ["RotateBotToken", "ReleaseBot", "GetServerInfo"]
+        );
     }
 
     #[test]

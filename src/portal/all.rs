@@ -399,6 +399,7 @@ impl Workshop {
             sender,
             _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
             oauth,
+            revision: std::sync::Mutex::default(),
             admission: Admission::default(),
             retries: retry::Budget::new(self.attempts),
         }))

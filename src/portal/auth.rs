@@ -1,5 +1,7 @@
 //! Adds a portal's credential to a call, and is the only place that knows it.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::{
     Call, Cause,
     batch::Load,
+    bot_key::Lease,
     tokens::Keyring,
     transport::{Body, SecretUrl},
     wire::{
@@ -108,17 +111,17 @@ impl Credential {
     }
 
     /// A call as an entry of a batch; nothing when it must travel alone.
-    pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
+    pub(super) fn entry(&self, load: &Load, call: &Call, lease: Option<&Lease>) -> Option<String> {
         let entry = load.text();
         let token = match self {
-            Self::Webhook => call.bot_token.as_ref(),
+            Self::Webhook => lease,
             // The tokens of the batch are those of its entries.
             Self::OAuth(_) => None,
         };
         let Some(token) = token else {
             return Some(entry.to_owned());
         };
-        let token = token.expose_secret();
+        let token = token.token().expose_secret();
         if call.method.bot_token() != BotToken::Top || looks_like_reference(token) {
             return None;
         }
@@ -153,13 +156,17 @@ impl Credential {
 
 impl Pass {
     /// The body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+    pub(super) fn authorize(&self, call: &Call, lease: Option<&Lease>) -> Result<Body, Cause> {
         let access = match self {
             Self::Webhook => None,
             Self::OAuth(token, _) => Some(token),
         };
         if call.method != Method::MessageCommand {
-            let json = serde_json::to_vec(&WithTokens { call, access });
+            let json = serde_json::to_vec(&WithTokens {
+                call,
+                access,
+                lease,
+            });
             return Ok(Body::Json(json.map_err(|_| Cause::BadArguments)?.into()));
         }
         // In private dialogs Bitrix24 reads this method's form variables only (C19).
@@ -178,6 +185,7 @@ impl Pass {
 struct WithTokens<'a> {
     call: &'a Call,
     access: Option<&'a SecretString>,
+    lease: Option<&'a Lease>,
 }
 
 impl Serialize for WithTokens<'_> {
@@ -185,17 +193,21 @@ impl Serialize for WithTokens<'_> {
         let Call {
             method,
             params,
-            bot_token,
+            next_token,
             ..
         } = self.call;
-        let token = bot_token.as_ref().filter(|_| self.access.is_none());
-        let token = token.map(ExposeSecret::expose_secret);
+        let token = self.lease.filter(|_| self.access.is_none());
+        let token = token.map(|lease| lease.token().expose_secret());
         let mut map = serializer.serialize_map(None)?;
         if let Some(access) = self.access {
             map.serialize_entry("auth", access.expose_secret())?;
         }
         if let (Some(token), BotToken::Top) = (token, method.bot_token()) {
             map.serialize_entry("botToken", token)?;
+        }
+        if let Some(next) = next_token {
+            let fields = [("botToken", next.expose_secret())];
+            map.serialize_entry("fields", &BTreeMap::from(fields))?;
         }
         for (name, value) in params {
             match (token, method.bot_token(), value) {

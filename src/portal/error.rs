@@ -125,6 +125,12 @@ pub enum Cause {
     /// The bot is there, but it belongs to another token or application than ours.
     #[error("the portal does not accept our token of this bot")]
     BotToken,
+    /// Another token of this bot takes the place of ours just now.
+    #[error("the bot's token is being replaced")]
+    BotTokenChanging,
+    /// The portal did not take another token for this bot.
+    #[error("the portal does not replace the bot's token")]
+    RotationRefused,
     /// The token itself is not one the portal takes, or none was sent.
     #[error("the portal does not take our token of this bot for one")]
     BotTokenUnusable,
@@ -334,6 +340,7 @@ impl Cause {
             Self::BotMissing
                 | Self::BotToken
                 | Self::BotTokenUnusable
+                | Self::RotationRefused
                 | Self::BotCodeTaken
                 | Self::BotLimit
                 | Self::CommandMissing
@@ -354,6 +361,7 @@ impl Cause {
             Self::Throttled
             | Self::AuthorizationDown
             | Self::AuthorizationServer
+            | Self::BotTokenChanging
             | Self::Unreachable(_) => Some(Duration::from_secs(1)),
             Self::Blocked => Some(Duration::from_secs(10)),
             Self::OperatingLimit => Some(Duration::from_secs(300)),

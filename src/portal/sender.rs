@@ -14,6 +14,7 @@ use super::{
     assume::Assumptions,
     auth::{Credential, Pass},
     batch::{self, Passenger},
+    bot_key::Lease,
     call::Call,
     clock::PortalClock,
     error::{self, Cause},
@@ -83,9 +84,12 @@ impl Sender {
         patience: &Patience,
     ) -> Result<Reply, Error> {
         let method = call.method;
-        let pass = self.credential.pass();
-        let authorized = pass.and_then(|pass| Ok((pass.authorize(call)?, pass)));
-        let (body, pass) = authorized.map_err(|cause| {
+        let authorize = || {
+            let pass = self.credential.pass()?;
+            let lease = call.lease()?;
+            Ok((pass.authorize(call, lease.as_ref())?, pass, lease))
+        };
+        let (body, pass, lease) = authorize().map_err(|cause| {
             self.limit.return_permit();
             Error::new(method, cause).at(&self.portal)
         })?;
@@ -97,7 +101,7 @@ impl Sender {
         let sent = Instant::now();
         let outcome = self.request(method, body, &pass).await;
         self.ended(method, &outcome, sent.elapsed());
-        outcome.map_err(|error| self.learn_from(error, &pass))
+        outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()))
     }
 
     /// Sends calls in one request, and answers each.
@@ -117,15 +121,23 @@ impl Sender {
         let mut entries = Vec::with_capacity(passengers.len());
         for passenger in passengers {
             let call = &passenger.call;
+            let lease = match call.lease() {
+                Ok(lease) => lease,
+                Err(cause) => {
+                    let error = Error::new(call.method, cause).at(&self.portal);
+                    let _unheard = passenger.reply.send(Err(error));
+                    continue;
+                }
+            };
             let entry = passenger
                 .load
                 .as_ref()
-                .and_then(|load| self.credential.entry(load, call));
+                .and_then(|load| self.credential.entry(load, call, lease.as_ref()));
             match entry {
                 Some(entry) if self.may_go(call, &passenger.patience) => {
                     self.limit.began(call.method);
                     entries.push(entry);
-                    aboard.push(passenger);
+                    aboard.push((passenger, lease));
                 }
                 // Only calls with a load are put together, so it is the caller who left.
                 _ => {
@@ -139,14 +151,14 @@ impl Sender {
         }
         let methods: Vec<_> = aboard
             .iter()
-            .map(|passenger| passenger.call.method)
+            .map(|(passenger, _)| passenger.call.method)
             .collect();
         let call = Call {
             params: batch::params(entries.into_iter()),
             ..Call::new(Method::Batch)
         };
         let sent = Instant::now();
-        let answer = match pass.authorize(&call) {
+        let answer = match pass.authorize(&call, None) {
             Ok(body) => self.request(Method::Batch, body, &pass).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
@@ -154,11 +166,14 @@ impl Sender {
         debug!(portal.id = %self.portal, calls = methods.len(), "calls travelled together");
         let each =
             u32::try_from(methods.len()).map_or(Duration::ZERO, |calls| sent.elapsed() / calls);
-        for (passenger, outcome) in aboard.into_iter().zip(batch::outcomes(&methods, answer)) {
+        for ((passenger, lease), outcome) in
+            aboard.into_iter().zip(batch::outcomes(&methods, answer))
+        {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
             self.ended(method, &outcome, each);
-            let outcome = outcome.map_err(|error| self.learn_from(error, &pass));
+            let outcome = outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()));
+            drop(lease);
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
         }
@@ -244,7 +259,12 @@ impl Sender {
     }
 
     /// What a failure says of the portal.
-    fn learn_from(&self, error: Error, pass: &Pass) -> Error {
+    fn learn_from(&self, error: Error, pass: &Pass, lease: Option<&Lease>) -> Error {
+        // It came before anything of the method (C16.2).
+        if matches!(error.cause(), Cause::BotToken) && lease.is_some_and(Lease::refused) {
+            debug!(portal.id = %self.portal, method = %error.called(), "token of a bot may have been replaced");
+            return error.at(&self.portal).because(Cause::BotTokenChanging);
+        }
         if tokens::is_of_token(error.cause()) && self.credential.refused(pass) {
             debug!(portal.id = %self.portal, method = %error.called(), "access token is over");
             return error.at(&self.portal).because(Cause::TokenOver);

@@ -419,6 +419,7 @@ impl Sign {
             Cause::Ambiguous
             | Cause::Moved { .. }
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::NotInBatch
             | Cause::CallerLeft
             | Cause::Withdrawn

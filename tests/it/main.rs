@@ -17,6 +17,7 @@ mod story;
 mod answers;
 mod assumptions;
 mod bad_input;
+mod bot_tokens;
 mod callers;
 mod clock_set;
 mod commands;

@@ -30,12 +30,14 @@ impl Fault for Error {
             | Cause::Misconfigured
             | Cause::BotToken
             | Cause::BotTokenUnusable
+            | Cause::RotationRefused
             | Cause::Refused => Kind::Unready,
             Cause::ConfirmDenied | Cause::AccessDenied => Kind::Denied,
             Cause::MethodMissing => Kind::Unsupported,
             Cause::AuthorizationDown
             | Cause::AuthorizationServer
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::Blocked
             | Cause::Moved { .. }
             | Cause::Redirected
@@ -83,6 +85,8 @@ impl Fault for Error {
             | Cause::Unreachable(_) => Reason::PortalUnreachable,
             Cause::BotMissing => Reason::BotNotFound,
             Cause::BotToken | Cause::BotTokenUnusable => Reason::BotTokenRejected,
+            Cause::BotTokenChanging => Reason::BotTokenChanging,
+            Cause::RotationRefused => Reason::BotTokenRotationFailed,
             Cause::BotCodeTaken => Reason::BotCodeTaken,
             Cause::BotLimit => Reason::BotLimitExceeded,
             Cause::CommandMissing => Reason::CommandNotFound,
@@ -112,6 +116,7 @@ impl Fault for Error {
             Cause::QueueFull
             | Cause::ApplicationRefused
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::Misconfigured
             | Cause::NotInBatch
             | Cause::BotTokenUnusable => Origin::Gateway,

@@ -33,6 +33,7 @@ fn group(rpc: &str) -> &'static str {
         }
         "RegisterBot" | "UpdateBot" | "UnregisterBot" | "RegisterCommand" | "UpdateCommand"
         | "UnregisterCommand" => "manage",
+        "RotateBotToken" | "ReleaseBot" => "operate",
         "SubscribeCommandEvents" => "events",
         "ExecuteCommand" => "execute",
         other => panic!("{other} is new: say here and in `callers/rpc.rs` what it needs"),
@@ -76,6 +77,14 @@ async fn call(
         "UnregisterBot" => {
             ask!(bots.unregister_bot(pb::UnregisterBotRequest { portal, bot_code }))
         }
+        "RotateBotToken" => {
+            ask!(bots.rotate_bot_token(pb::RotateBotTokenRequest { portal, bot_code }))
+        }
+        "ReleaseBot" => ask!(bots.release_bot(pb::ReleaseBotRequest {
+            portal,
+            bot_code,
+            new_token: "for-another-program".to_owned(),
+        })),
         "RegisterCommand" => ask!(bots.register_command(pb::RegisterCommandRequest {
             portal,
             bot_code,
@@ -170,7 +179,9 @@ const EVERYWHERE: &str = "portals = [\"*\"]\nbots = [\"*\"]\n";
 
 #[tokio::test(start_paused = true)]
 async fn each_rpc_needs_its_grant_and_no_other() {
-    let groups = ["nothing", "read", "answer", "manage", "events", "execute"];
+    let groups = [
+        "nothing", "read", "answer", "manage", "operate", "events", "execute",
+    ];
     let callers = groups.map(|name| match name {
         "nothing" => caller(name, EVERYWHERE),
         "execute" => caller(name, &format!("{EVERYWHERE}execute = true")),
@@ -185,15 +196,20 @@ async fn each_rpc_needs_its_grant_and_no_other() {
         .register_bot(helper())
         .await
         .unwrap();
+    let spare = pb::RegisterBotRequest {
+        bot_code: "spare".to_owned(),
+        ..helper()
+    };
+    scene.bots_of("manage").register_bot(spare).await.unwrap();
     let mut allowed = BTreeMap::<_, Vec<_>>::new();
     for rpc in published() {
         for name in groups {
             // What removes things comes last, or others would not find them.
             let before = scene.calls().len();
-            let code = if rpc == "UnregisterBot" {
-                "another"
-            } else {
-                "helper"
+            let code = match rpc.as_str() {
+                "UnregisterBot" => "another",
+                "ReleaseBot" => "spare",
+                _ => "helper",
             };
             let outcome = call(&scene, name, &rpc, "", code).await;
             let may = name == group(&rpc) || group(&rpc) == "nothing";
