@@ -10,7 +10,7 @@ use crate::{
     bots::{self, Bots},
     callers::{Callers, service_account::ServiceAccounts},
     clock::Clock,
-    config::{Config, Reload},
+    config::{Config, Reload, Reread},
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
@@ -38,6 +38,7 @@ pub struct App {
     server: Server,
     callers: Callers,
     reload: Option<Reload>,
+    reread: Option<Reread>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
     life: Lifecycle,
@@ -124,6 +125,7 @@ impl App {
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
             callers,
             reload: config.reload,
+            reread: config.reread,
             store,
             portals,
             bots,
@@ -173,6 +175,7 @@ impl App {
             server,
             callers,
             reload,
+            reread,
             address,
             life,
             ..
@@ -183,6 +186,14 @@ impl App {
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
+        }
+        life.spawn(portals.clone().watch_ends(life.stop().clone()));
+        if let Some(reread) = reread {
+            life.spawn(follow_credentials(
+                reread,
+                portals.clone(),
+                life.stop().clone(),
+            ));
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
@@ -259,6 +270,37 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
             }
             Err(error) => {
                 error!(%error, "the changed configuration cannot be used: the callers before stay");
+            }
+        }
+    }
+}
+
+/// Goes on with changed webhooks and secrets, until the stop begins.
+async fn follow_credentials(mut reread: Reread, portals: Portals, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+        let look = tokio::task::spawn_blocking(move || {
+            let found = reread.look();
+            (reread, found)
+        });
+        let found = match look.await {
+            Ok((same, found)) => {
+                reread = same;
+                found
+            }
+            Err(error) => {
+                error!(%error, "files of credentials are not looked at any more");
+                return;
+            }
+        };
+        match found {
+            Ok(None) => {}
+            Ok(Some(fresh)) => portals.renew(fresh),
+            Err(error) => {
+                error!(%error, "changed credentials cannot be used: those before stay");
             }
         }
     }

@@ -10,6 +10,7 @@ mod layers;
 mod oauth;
 mod portals;
 mod proxy;
+mod reread;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ use crate::{
 pub use self::{
     callers::Reload,
     layers::{Flags, Sources},
+    reread::Reread,
 };
 
 /// The compiled-in manual and its defaults.
@@ -54,6 +56,8 @@ pub struct Config {
     pub service_accounts: Option<service_account::Config>,
     /// Looks whether the callers in the file were changed; `None` without a file.
     pub reload: Option<Reload>,
+    /// Looks whether what lets us into portals was changed; `None` without a file.
+    pub reread: Option<Reread>,
     /// The store.
     pub store: store::Config,
     /// The portals and how to call them.
@@ -100,6 +104,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let raw: Raw = layers::merge(sources)?;
         let reload = Reload::of(sources);
+        let reread = Reread::of(&raw, sources);
         let service_accounts = raw.service_accounts.check()?;
         let callers = callers::policy(&raw.callers, service_accounts.is_some())?;
         Ok(Self {
@@ -108,6 +113,7 @@ impl Config {
             callers,
             service_accounts,
             reload,
+            reread,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -146,6 +152,7 @@ impl Config {
 struct Raw {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
+    webhook_expires_at: String,
     default_portal: String,
     oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,

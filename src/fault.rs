@@ -227,6 +227,7 @@ reasons! {
     BotTokenRotationNotSupported = "BOT_TOKEN_ROTATION_NOT_SUPPORTED",
     BotTokenRotationFailed = "BOT_TOKEN_ROTATION_FAILED",
     BotTokenChanging = "BOT_TOKEN_CHANGING",
+    WebhookExpired = "WEBHOOK_EXPIRED",
 }
 
 /// Shows an error with its causes, for logs.

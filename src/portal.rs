@@ -41,12 +41,11 @@ pub mod error;
 pub mod wire;
 
 mod all;
+mod details;
+mod fresh;
 mod install;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -57,7 +56,7 @@ use self::{
     queue::{Queue, TOGETHER},
     refresh::Refresher,
     sender::Sender,
-    wire::{Method, Reply, answer, batch::MOST_CALLS},
+    wire::{Method, Reply, batch::MOST_CALLS},
 };
 use crate::{clock::Clock, ids::PortalId};
 
@@ -67,6 +66,7 @@ pub use auth::WebhookUrl;
 pub use bot_key::{BotKey, BotSecret};
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
+pub use fresh::Fresh;
 pub use home::Hosts;
 pub use install::{InstallError, Owner};
 pub use limit::{Budget, Rate};
@@ -88,12 +88,8 @@ struct Inner {
     retries: retry::Budget,
     _prober: AbortOnDropHandle<()>,
     oauth: Option<OAuth>,
-    /// Its REST revision, and when it was told.
-    revision: Mutex<Option<(i64, Instant)>>,
+    details: details::Details,
 }
-
-/// How long the revision of a portal is taken for granted.
-const REVISION_HOLDS: Duration = Duration::from_secs(3600);
 
 /// What a portal has that lets us in by OAuth.
 #[derive(Debug)]
@@ -107,7 +103,10 @@ struct OAuth {
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// By an incoming webhook.
-    Webhook,
+    Webhook {
+        /// When it ends by the configuration.
+        ends: Option<Timestamp>,
+    },
     /// By the tokens of an installed application.
     OAuth {
         /// Identity of the account for ever.
@@ -178,7 +177,9 @@ impl Portal {
     #[must_use]
     pub fn credential(&self) -> Credential {
         let Some(oauth) = &self.0.oauth else {
-            return Credential::Webhook;
+            return Credential::Webhook {
+                ends: self.webhook_ends(),
+            };
         };
         let tokens = oauth.refresher.keyring.pair().map(|pair| Tokens {
             user_id: pair.user_id,
@@ -289,37 +290,6 @@ impl Portal {
     #[must_use]
     pub fn knows_another_way(&self, error: &Error) -> bool {
         self.0.queue.knows_another_way(error)
-    }
-
-    /// Its REST revision. Asked once, and again after an hour, since a portal may be updated.
-    ///
-    /// # Errors
-    ///
-    /// As [`Portal::call`]; [`Cause::MethodMissing`] before revision 33.
-    pub async fn revision(&self, patience: &Patience) -> Result<i64, Error> {
-        if let Some(known) = self.known_revision() {
-            return Ok(known);
-        }
-        let method = Method::RevisionGet;
-        let reply = self.call(Call::new(method), patience).await?;
-        let told = answer::revision(&reply.result)
-            .map_err(|unreadable| Error::unreadable(method, unreadable).at(self.id()))?;
-        let mut known = self.revision_told();
-        *known = Some((told.rest, Instant::now()));
-        Ok(told.rest)
-    }
-
-    /// Its REST revision as it was last told, within the hour.
-    #[must_use]
-    pub fn known_revision(&self) -> Option<i64> {
-        let known = *self.revision_told();
-        let fresh = known.filter(|(_, at)| at.elapsed() < REVISION_HOLDS);
-        fresh.map(|(revision, _)| revision)
-    }
-
-    fn revision_told(&self) -> MutexGuard<'_, Option<(i64, Instant)>> {
-        let told = &self.0.revision;
-        told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest answer that is read, in bytes.

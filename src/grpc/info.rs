@@ -11,11 +11,12 @@ use crate::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 6] = [
     "bot-tokens",
     "idempotency-keys",
     "messages",
     "oauth",
+    "portal-details",
     "portals",
 ];
 

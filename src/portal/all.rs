@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -38,6 +39,8 @@ use crate::{
 pub struct Config {
     /// Every configured portal, and what lets us in there.
     pub portals: BTreeMap<PortalId, Access>,
+    /// When their webhooks end, where they do.
+    pub webhook_ends: BTreeMap<PortalId, Timestamp>,
     /// Our application; without it no portal lets us in by OAuth.
     pub application: Option<Application>,
     /// The portal that an empty name means.
@@ -164,6 +167,11 @@ impl Portals {
             life: life.clone(),
         };
         let portals = workshop.make_all(config.portals, kept);
+        for (id, ends) in config.webhook_ends {
+            if let Some(portal) = portals.get(&id) {
+                portal.0.sender.set_webhook_ends(Some(ends));
+            }
+        }
         Ok(Self(Arc::new(All {
             portals: RwLock::new(portals),
             changed: watch::Sender::new(()),
@@ -399,7 +407,7 @@ impl Workshop {
             sender,
             _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
             oauth,
-            revision: std::sync::Mutex::default(),
+            details: super::details::Details::default(),
             admission: Admission::default(),
             retries: retry::Budget::new(self.attempts),
         }))

@@ -89,6 +89,18 @@ impl WebhookUrl {
         self.0.place()
     }
 
+    /// Number of the user that it acts for.
+    pub(super) fn user(&self) -> Option<String> {
+        Self::user_of(&self.0)
+    }
+
+    /// The same of an address that was such a URL.
+    pub(super) fn user_of(address: &SecretUrl) -> Option<String> {
+        let path: Vec<_> = address.expose().path_segments()?.collect();
+        let rest = path.iter().rposition(|part| *part == "rest")?;
+        path.get(rest + 1).map(|user| (*user).to_owned())
+    }
+
     /// The address itself. For sending only.
     pub(super) fn into_address(self) -> SecretUrl {
         self.0

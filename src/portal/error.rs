@@ -54,6 +54,8 @@ pub enum Credential {
     Spent,
     /// A refresh brought tokens of another account or user.
     Foreign,
+    /// It refuses a webhook that has ended by the configuration.
+    WebhookEnded,
 }
 
 /// What went wrong, as far as a reaction depends on it.
@@ -206,6 +208,7 @@ impl fmt::Display for Credential {
             Self::UserGone => "its user cannot be authorized",
             Self::UserRestricted => "its user may not use the application",
             Self::Spent => "its refresh token is no longer good",
+            Self::WebhookEnded => "its `webhook_expires_at` is over",
             Self::Foreign => "its refresh brought tokens of another account or user",
         })
     }

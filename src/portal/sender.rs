@@ -3,7 +3,10 @@
 //! The last stage in front of the transport: the credential is added, the outcome judged, and what the
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -38,6 +41,9 @@ pub(super) struct Sender {
     transport: Transport,
     clock: PortalClock,
     pub(super) gate: Arc<Gate>,
+    day: Clock,
+    /// When the webhook ends by the configuration.
+    webhook_ends: Mutex<Option<Timestamp>>,
 }
 
 impl Sender {
@@ -57,6 +63,8 @@ impl Sender {
             credential,
             home,
             transport,
+            day: clock,
+            webhook_ends: Mutex::default(),
             clock: PortalClock::new(clock),
             gate: Arc::new(Gate::new(clock)),
         }
@@ -70,6 +78,21 @@ impl Sender {
     /// The portal's clock less ours.
     pub(super) fn skew(&self) -> SignedDuration {
         self.clock.skew()
+    }
+
+    pub(super) fn webhook_ends(&self) -> Option<Timestamp> {
+        *self.ends()
+    }
+
+    /// Says whether that differs from before.
+    pub(super) fn set_webhook_ends(&self, ends: Option<Timestamp>) -> bool {
+        std::mem::replace(&mut *self.ends(), ends) != ends
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.webhook_ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest answer that is read, in bytes.
@@ -220,12 +243,25 @@ impl Sender {
         match error.cause() {
             Cause::Moved { origin } if self.home.follow(asked, origin) => error,
             Cause::Moved { .. } => error.because(Cause::Redirected),
+            // It was refused for what it came with, and by now it would come with something else.
+            Cause::Credential(_) if self.home.has_left(asked, error.called()) => {
+                let origin = self.home.origins().0;
+                error.because(Cause::Moved { origin })
+            }
+            Cause::Credential(_) if self.webhook_has_ended() => {
+                error.because(Cause::Credential(error::Credential::WebhookEnded))
+            }
             Cause::Unreachable(_) | Cause::Blocked | Cause::Redirected | Cause::Unreadable(_) => {
                 self.home.silent(asked);
                 error
             }
             _ => error,
         }
+    }
+
+    fn webhook_has_ended(&self) -> bool {
+        self.webhook_ends()
+            .is_some_and(|ends| ends <= self.day.now())
     }
 
     /// `measured`: how long it took by our own clock, for want of a better word from the portal.

@@ -323,6 +323,16 @@ impl Gate {
         None
     }
 
+    /// There is reason to hope: a closed gate is looked into at once.
+    pub(super) fn look_again(&self) {
+        let mut inner = self.inner();
+        if let Phase::Closed(closed) = &mut inner.phase {
+            closed.probe_at = Instant::now();
+            drop(inner);
+            self.suspected.notify_one();
+        }
+    }
+
     /// What is known of the portal.
     pub(super) fn state(&self) -> State {
         let last_success = match self.last_success.load(Ordering::Relaxed) {

@@ -39,3 +39,4 @@ mod restart;
 mod secrets;
 mod server;
 mod streams;
+mod webhooks;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, Error};
+use super::{Cause, Credential, Error};
 use crate::{
     fault::{Executed, Fault, Kind, Origin, Reason},
     ids::PortalId,
@@ -68,6 +68,7 @@ impl Fault for Error {
             Cause::WaitTooLong => Reason::DeadlineTooShort,
             Cause::OperatingLimit => Reason::PortalOperatingLimit,
             Cause::Overloaded => Reason::PortalParked,
+            Cause::Credential(Credential::WebhookEnded) => Reason::WebhookExpired,
             Cause::Credential(_) => Reason::ReauthorizationRequired,
             Cause::Scope => Reason::InsufficientScope,
             Cause::Plan => Reason::PortalPlanWithoutRest,

@@ -159,7 +159,10 @@ async fn call(
             ..pb::NotifyActionRequest::default()
         })),
         "ListPortals" => ask!(portals.list_portals(pb::ListPortalsRequest::default())),
-        "GetPortal" => ask!(portals.get_portal(pb::GetPortalRequest { portal })),
+        "GetPortal" => ask!(portals.get_portal(pb::GetPortalRequest {
+            portal,
+            ..pb::GetPortalRequest::default()
+        })),
         "GetServerInfo" => {
             let mut info = scene.info_of(name);
             ask!(info.get_server_info(pb::GetServerInfoRequest {}))
