@@ -41,6 +41,7 @@ pub mod error;
 pub mod wire;
 
 mod all;
+mod board;
 mod details;
 mod fresh;
 mod install;
@@ -63,6 +64,7 @@ use crate::{clock::Clock, ids::PortalId};
 pub use all::{Access, Config, Kept, Portals};
 pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
+pub use board::{Change, LOOK, Place, What};
 pub use bot_key::{BotKey, BotSecret};
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};

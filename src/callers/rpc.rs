@@ -80,6 +80,7 @@ rpcs! {
     NotifyAction in "MessageService" for Answer,
     ListPortals in "PortalService" for Read,
     GetPortal in "PortalService" for Read,
+    WatchPortals in "PortalService" for Read,
     GetServerInfo in "ServerService" for Open,
 }
 
@@ -87,7 +88,7 @@ impl Rpc {
     /// Whether it is a stream that goes on until somebody ends it.
     #[must_use]
     pub const fn is_stream(self) -> bool {
-        matches!(self, Self::SubscribeCommandEvents)
+        matches!(self, Self::SubscribeCommandEvents | Self::WatchPortals)
     }
 }
 

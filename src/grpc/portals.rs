@@ -10,6 +10,7 @@ use super::{
     convert::portal,
     deadline::{Work, within},
     status::Refusal,
+    watch,
 };
 use crate::{
     callers::Rpc,
@@ -37,6 +38,16 @@ impl PortalService for Service {
             portals: portals.iter().map(portal::portal).collect(),
             next_page_token,
         }))
+    }
+
+    type WatchPortalsStream = watch::PortalStream;
+
+    async fn watch_portals(
+        &self,
+        request: Request<pb::WatchPortalsRequest>,
+    ) -> Result<Response<Self::WatchPortalsStream>, Status> {
+        let (arrival, request) = Arrival::of(&self.0, Rpc::WatchPortals, request);
+        watch::open(&self.0, arrival, &request)
     }
 
     async fn get_portal(

@@ -16,6 +16,7 @@ use super::{
     admission::Admission,
     assume::Assumptions,
     auth::Credential,
+    board::Board,
     home::{Home, Hosts},
     limit::{Limit, Memory},
     oauth::Authority,
@@ -91,6 +92,7 @@ pub(super) struct All {
     pub(super) changes: Mutex<()>,
     default: Option<PortalId>,
     pub(super) workshop: Workshop,
+    pub(super) board: Board,
 }
 
 /// What every portal is made with.
@@ -108,7 +110,7 @@ pub(super) struct Workshop {
     transport: Transport,
     pub(super) memory: Memory,
     pub(super) store: Store,
-    clock: Clock,
+    pub(super) clock: Clock,
     life: Lifecycle,
 }
 
@@ -178,6 +180,7 @@ impl Portals {
             changes: Mutex::default(),
             default: config.default,
             workshop,
+            board: Board::default(),
         })))
     }
 

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,13 @@ use super::{Access, Config, Portal, Portals, WebhookUrl};
 use crate::ids::PortalId;
 
 /// How long before its end a webhook is spoken of.
-const AHEAD: Duration = Duration::from_secs(14 * DAY.as_secs());
+const AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How often it is spoken of.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How often the time of day is looked at, which may jump.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What was read again.
 #[derive(Debug, Clone, Default)]
@@ -67,13 +71,19 @@ impl Portals {
 
     /// Speaks of webhooks that end soon, now and once a day, until the stop begins.
     pub async fn watch_ends(self, stop: CancellationToken) {
+        let mut spoken: BTreeMap<PortalId, Timestamp> = BTreeMap::new();
         loop {
+            let now = self.0.workshop.clock.now();
             for portal in self.list() {
-                portal.speak_of_end();
+                let last = spoken.get(portal.id());
+                let lately = last.is_some_and(|last| now.duration_since(*last) < DAY);
+                if !lately && portal.speak_of_end() {
+                    spoken.insert(portal.id().clone(), now);
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(DAY) => {}
+                () = sleep(HOUR) => {}
             }
         }
     }
@@ -112,16 +122,18 @@ impl Portal {
         sender.gate.look_again();
     }
 
-    fn speak_of_end(&self) {
+    /// Says so when its webhook ends soon, or has ended.
+    fn speak_of_end(&self) -> bool {
         let Some(ends) = self.webhook_ends() else {
-            return;
+            return false;
         };
         let left = ends.duration_since(self.0.clock.now());
-        let days = left.as_hours() / 24;
-        if left.is_negative() || left.is_zero() {
+        if !left.is_positive() {
             warn!(portal.id = %self.id(), at = %ends, "webhook has ended by `webhook_expires_at`");
-        } else if left.unsigned_abs() <= AHEAD {
+        } else if left <= AHEAD {
+            let days = left.as_hours() / 24;
             warn!(portal.id = %self.id(), at = %ends, days, "webhook ends soon: make another one and put its URL into the configuration");
         }
+        left <= AHEAD
     }
 }

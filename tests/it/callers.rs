@@ -10,6 +10,7 @@ mod policy;
 mod service_accounts;
 mod socket;
 mod tokens;
+mod watching;
 
 use std::collections::HashMap;
 

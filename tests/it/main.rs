@@ -39,4 +39,5 @@ mod restart;
 mod secrets;
 mod server;
 mod streams;
+mod watching;
 mod webhooks;

@@ -27,7 +27,9 @@ fn published() -> Vec<String> {
 fn group(rpc: &str) -> &'static str {
     match rpc {
         "GetServerInfo" => "nothing",
-        "GetBot" | "ListBots" | "ListCommands" | "ListPortals" | "GetPortal" => "read",
+        "GetBot" | "ListBots" | "ListCommands" | "ListPortals" | "GetPortal" | "WatchPortals" => {
+            "read"
+        }
         "AnswerCommand" | "SendMessage" | "UpdateMessage" | "DeleteMessage" | "NotifyAction" => {
             "answer"
         }
@@ -163,6 +165,10 @@ async fn call(
             portal,
             ..pb::GetPortalRequest::default()
         })),
+        "WatchPortals" => ask!(portals.watch_portals(pb::WatchPortalsRequest {
+            portal,
+            ..pb::WatchPortalsRequest::default()
+        })),
         "GetServerInfo" => {
             let mut info = scene.info_of(name);
             ask!(info.get_server_info(pb::GetServerInfoRequest {}))
@@ -271,6 +277,7 @@ async fn other_portals_and_other_bots_are_denied_whether_they_are_there_or_not()
             "GetServerInfo",
             "ListPortals",
             "GetPortal",
+            "WatchPortals",
             "ListBots",
             "ExecuteCommand",
         ]
