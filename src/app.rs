@@ -14,7 +14,7 @@ use crate::{
     bots::{self, Bots},
     callers::{self, Callers, service_account::ServiceAccounts},
     clock::Clock,
-    config::{self, AdminSocket, Config, Reload},
+    config::{self, AdminSocket, Config, Reload, Reread},
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
@@ -39,6 +39,7 @@ const PROBE: Duration = Duration::from_secs(5);
 pub struct App {
     store: Store,
     portals: Portals,
+    bots: Bots,
     events: Events,
     server: Server,
     http: Option<http::Server>,
@@ -46,6 +47,7 @@ pub struct App {
     admin: Option<admin::Server>,
     callers: Callers,
     reload: Option<Reload>,
+    reread: Option<Reread>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
     life: Lifecycle,
@@ -183,8 +185,10 @@ impl App {
             http,
             callers,
             reload: config.reload,
+            reread: config.reread,
             store,
             portals,
+            bots,
             events,
             server,
             created_key_file,
@@ -238,6 +242,7 @@ impl App {
         let Self {
             store,
             portals,
+            bots,
             events,
             server,
             http,
@@ -245,12 +250,14 @@ impl App {
             admin,
             callers,
             reload,
+            reread,
             address,
             life,
             ..
         } = self;
         let health = HealthService::default();
         events.start(&life);
+        life.spawn(bots.keep_settling(life.stop().clone()));
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
@@ -264,6 +271,14 @@ impl App {
         life.spawn(sealing::keep(store.clone(), life.stop().clone()));
         if let Some(admin) = admin {
             life.spawn(admin.run());
+        }
+        life.spawn(portals.clone().watch_ends(life.stop().clone()));
+        if let Some(reread) = reread {
+            life.spawn(follow_credentials(
+                reread,
+                portals.clone(),
+                life.stop().clone(),
+            ));
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
@@ -373,6 +388,37 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
 fn only_configured(callers: &Callers) -> bool {
     let roster = callers.roster();
     roster.kept.is_empty() && !roster.configured.is_empty()
+}
+
+/// Goes on with changed webhooks and secrets, until the stop begins.
+async fn follow_credentials(mut reread: Reread, portals: Portals, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+        let look = tokio::task::spawn_blocking(move || {
+            let found = reread.look();
+            (reread, found)
+        });
+        let found = match look.await {
+            Ok((same, found)) => {
+                reread = same;
+                found
+            }
+            Err(error) => {
+                error!(%error, "files of credentials are not looked at any more");
+                return;
+            }
+        };
+        match found {
+            Ok(None) => {}
+            Ok(Some(fresh)) => portals.renew(fresh),
+            Err(error) => {
+                error!(%error, "changed credentials cannot be used: those before stay");
+            }
+        }
+    }
 }
 
 /// The services serve while what they do can be kept, and until the stop begins.

@@ -11,6 +11,7 @@ mod layers;
 mod oauth;
 mod portals;
 mod proxy;
+mod reread;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ pub use self::{
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,
+    reread::Reread,
 };
 
 /// The compiled-in manual and its defaults.
@@ -64,6 +66,8 @@ pub struct Config {
     pub service_accounts: Option<service_account::Config>,
     /// Looks whether the callers in the file were changed; `None` without a file.
     pub reload: Option<Reload>,
+    /// Looks whether what lets us into portals was changed; `None` without a file.
+    pub reread: Option<Reread>,
     /// The store.
     pub store: store::Config,
     /// Where commands are taken.
@@ -155,6 +159,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let raw: Raw = layers::merge(sources)?;
         let reload = Reload::of(sources);
+        let reread = Reread::of(&raw, sources);
         let service_accounts = raw.service_accounts.check()?;
         let callers = callers::callers(&raw.callers, service_accounts.is_some())?;
         // It may hold callers and portals, which whoever opens it sees.
@@ -170,6 +175,7 @@ impl Config {
             service_accounts,
             reload,
             admin: raw.admin.check(&raw.store.dir),
+            reread,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -209,6 +215,7 @@ impl Config {
 struct Raw {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
+    webhook_expires_at: String,
     default_portal: String,
     oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,

@@ -20,6 +20,7 @@ mod messages;
 mod portals;
 mod status;
 mod unread;
+mod watch;
 
 use std::{io, net::SocketAddr, time::Duration};
 

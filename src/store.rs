@@ -49,7 +49,7 @@ use crate::clock::Clock;
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
-    bots::{Bot, BotState, EventMode, Fetched, Skip},
+    bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
     callers::KeptCaller,
     error::Error,
     keys::Keys,

@@ -107,7 +107,7 @@ impl Desk {
             Credential::OAuth { member_id, tokens } => {
                 member_id.eq_ignore_ascii_case(member) && tokens.is_some()
             }
-            Credential::Webhook => false,
+            Credential::Webhook { .. } => false,
         })
     }
 }

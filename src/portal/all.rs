@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use opentelemetry::metrics::Meter;
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,6 +17,7 @@ use super::{
     admission::Admission,
     assume::Assumptions,
     auth::Credential,
+    board::Board,
     home::{Home, Hosts},
     limit::{Limit, Memory},
     metrics::Instruments,
@@ -40,6 +42,8 @@ use crate::{
 pub struct Config {
     /// Every configured portal, and what lets us in there.
     pub portals: BTreeMap<PortalId, Access>,
+    /// When their webhooks end, where they do.
+    pub webhook_ends: BTreeMap<PortalId, Timestamp>,
     /// Our application; without it no portal lets us in by OAuth.
     pub application: Option<Application>,
     /// The portal that an empty name means.
@@ -94,6 +98,7 @@ pub(super) struct All {
     pub(super) changes: Mutex<()>,
     default: Option<PortalId>,
     pub(super) workshop: Workshop,
+    pub(super) board: Board,
 }
 
 /// What every portal is made with.
@@ -186,12 +191,18 @@ impl Portals {
             life: life.clone(),
         };
         let portals = workshop.make_all(config.portals, kept);
+        for (id, ends) in config.webhook_ends {
+            if let Some(portal) = portals.get(&id) {
+                portal.0.sender.set_webhook_ends(Some(ends));
+            }
+        }
         Ok(Self(Arc::new(All {
             portals: RwLock::new(portals),
             changed: watch::Sender::new(()),
             changes: Mutex::default(),
             default: config.default,
             workshop,
+            board: Board::default(),
         })))
     }
 
@@ -443,6 +454,7 @@ impl Workshop {
             sender,
             _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
             oauth,
+            details: super::details::Details::default(),
             admission: Admission::default(),
             retries: retry::Budget::new(self.attempts),
         }))

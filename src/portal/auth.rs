@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use super::{
     Call, Cause,
+    bot_key::Lease,
     tokens::Keyring,
     transport::{Body, SecretUrl},
     wire::{Method, batch::looks_like_reference, method::BotToken},
@@ -78,6 +79,18 @@ impl WebhookUrl {
         self.0.place()
     }
 
+    /// Number of the user that it acts for.
+    pub(super) fn user(&self) -> Option<String> {
+        Self::user_of(&self.0)
+    }
+
+    /// The same of an address that was such a URL.
+    pub(super) fn user_of(address: &SecretUrl) -> Option<String> {
+        let path: Vec<_> = address.expose().path_segments()?.collect();
+        let rest = path.iter().rposition(|part| *part == "rest")?;
+        path.get(rest + 1).map(|user| (*user).to_owned())
+    }
+
     /// The address itself. For sending only.
     pub(super) fn into_address(self) -> SecretUrl {
         self.0
@@ -100,16 +113,21 @@ impl Credential {
     }
 
     /// The entry of a batch with the token of the call's bot; nothing when it must travel alone.
-    pub(super) fn entry(&self, entry: String, call: &Call) -> Option<String> {
+    pub(super) fn entry(
+        &self,
+        entry: String,
+        call: &Call,
+        lease: Option<&Lease>,
+    ) -> Option<String> {
         let token = match self {
-            Self::Webhook => call.bot_token.as_ref(),
+            Self::Webhook => lease,
             // The tokens of the batch are those of its entries.
             Self::OAuth(_) => None,
         };
         let Some(token) = token else {
             return Some(entry);
         };
-        let token = token.expose_secret();
+        let token = token.token().expose_secret();
         if call.method.bot_token() != BotToken::Top || looks_like_reference(token) {
             return None;
         }
@@ -144,13 +162,13 @@ impl Credential {
 
 impl Pass {
     /// The body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+    pub(super) fn authorize(&self, call: &Call, lease: Option<&Lease>) -> Result<Body, Cause> {
         let access = match self {
             Self::Webhook => None,
             Self::OAuth(token, _) => Some(token),
         };
         if call.method != Method::MessageCommand {
-            return Ok(Body::Json(self.json(call).into()));
+            return Ok(Body::Json(self.json(call, lease).into()));
         }
         // In private dialogs Bitrix24 reads this method's form variables only (C19).
         let mut form = call.params.to_form().map_err(|_| Cause::BadArguments)?;
@@ -163,8 +181,8 @@ impl Pass {
     }
 
     /// The parameters with the access token, or else the token of the call's bot, in their places.
-    fn json(&self, call: &Call) -> Vec<u8> {
-        let (auth, bot) = match (self, &call.bot_token) {
+    fn json(&self, call: &Call, lease: Option<&Lease>) -> Vec<u8> {
+        let (auth, bot) = match (self, lease.map(Lease::token)) {
             (Self::OAuth(access, _), _) => (Some(("auth", access)), None),
             (Self::Webhook, Some(token)) => match call.method.bot_token() {
                 BotToken::Top => (Some(("botToken", token)), None),
@@ -178,19 +196,16 @@ impl Pass {
         if let Some((name, secret)) = auth {
             member(&mut body, name, &quoted(secret));
         }
+        if let Some(next) = &call.next_token {
+            member(&mut body, "fields", &with_token(next, b"}"));
+        }
         match bot {
             None => more(&mut body, call.params.json()),
             Some(token) => {
                 for (name, value) in call.params.iter() {
                     match (name, value.strip_prefix(b"{")) {
                         ("fields", Some(fields)) => {
-                            let mut all = b"{".to_vec();
-                            member(&mut all, "botToken", &quoted(token));
-                            if fields != b"}" {
-                                all.push(b',');
-                            }
-                            all.extend_from_slice(fields);
-                            member(&mut body, name, &all);
+                            member(&mut body, name, &with_token(token, fields));
                         }
                         _ => member(&mut body, name, value),
                     }
@@ -200,6 +215,17 @@ impl Pass {
         body.push(b'}');
         body
     }
+}
+
+/// An object that begins with a bot's token; `rest` is what follows the brace that opens it.
+fn with_token(token: &SecretString, rest: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut object = b"{".to_vec();
+    member(&mut object, "botToken", &quoted(token));
+    if rest != b"}" {
+        object.push(b',');
+    }
+    object.extend_from_slice(rest);
+    Zeroizing::new(object)
 }
 
 /// Adds a member to an open object; `value` is JSON.

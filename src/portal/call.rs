@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::params::Params;
-use super::wire::Method;
+use super::{BotSecret, Cause, bot_key::Lease, wire::Method};
 
 /// A method with its parameters, without any credential of the portal.
 #[derive(Debug, Clone)]
@@ -27,7 +27,9 @@ pub struct Call {
     /// Its parameters as documented.
     pub(super) params: Params,
     /// The token of the bot that calls, where the method wants one.
-    pub bot_token: Option<SecretString>,
+    pub bot_token: Option<BotSecret>,
+    /// The token that is to take its place.
+    pub next_token: Option<SecretString>,
     /// Asked at the moment of sending.
     pub guard: Option<Guard>,
     /// Whether it must not travel with others.
@@ -84,6 +86,7 @@ impl Call {
             method,
             params: Params::default(),
             bot_token: None,
+            next_token: None,
             guard: None,
             alone: false,
         }
@@ -189,9 +192,25 @@ impl Call {
 
     /// The same on behalf of a bot.
     #[must_use]
-    pub fn as_bot(mut self, token: SecretString) -> Self {
+    pub fn as_bot(mut self, token: BotSecret) -> Self {
         self.bot_token = Some(token);
         self
+    }
+
+    /// The same with the token that is to take the place of its bot's, in its fields.
+    #[must_use]
+    pub fn with_next_token(mut self, token: SecretString) -> Self {
+        self.next_token = Some(token);
+        self.alone = true;
+        self
+    }
+
+    /// The token of its bot to go out with now.
+    pub(super) fn lease(&self) -> Result<Option<Lease>, Cause> {
+        let Some(token) = &self.bot_token else {
+            return Ok(None);
+        };
+        token.lease().map(Some).ok_or(Cause::BotTokenChanging)
     }
 }
 

@@ -4,7 +4,12 @@
 //! operator named and to no other, whatever a pair or an answer says; what leads elsewhere is not
 //! followed. They travel in the query, so an address of this module is never shown.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    sync::{PoisonError, RwLock},
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
@@ -61,6 +66,7 @@ pub struct ServerName {
 #[derive(Debug)]
 pub(super) struct Authority {
     application: Application,
+    client_secret: RwLock<SecretString>,
     transport: Transport,
     doors: BTreeMap<ServerName, Semaphore>,
     strangers: Semaphore,
@@ -175,6 +181,7 @@ impl Authority {
         Self {
             doors: names.map(|name| (name, Semaphore::new(AT_ONCE))).collect(),
             strangers: Semaphore::new(STRANGERS),
+            client_secret: RwLock::new(application.client_secret.clone()),
             application,
             transport,
         }
@@ -183,6 +190,17 @@ impl Authority {
     /// The public name of our application.
     pub(super) fn client_id(&self) -> &str {
         &self.application.client_id
+    }
+
+    /// Goes on with this secret. Says whether it is another one than before.
+    pub(super) fn renew(&self, secret: SecretString) -> bool {
+        let mut known = self
+            .client_secret
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let differs = known.expose_secret() != secret.expose_secret();
+        *known = secret;
+        differs
     }
 
     /// Whether the server of this endpoint may be told our secrets.
@@ -285,14 +303,15 @@ impl Authority {
         name: &str,
         grant: &SecretString,
     ) -> Option<SecretUrl> {
+        let secret = self
+            .client_secret
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut url: Url = format!("https://{server}/oauth/token/").parse().ok()?;
         url.query_pairs_mut()
             .append_pair("grant_type", grant_type)
             .append_pair("client_id", &self.application.client_id)
-            .append_pair(
-                "client_secret",
-                self.application.client_secret.expose_secret(),
-            )
+            .append_pair("client_secret", secret.expose_secret())
             .append_pair(name, grant.expose_secret());
         SecretUrl::try_from(url).ok()
     }

@@ -21,7 +21,7 @@ use self::lanes::Lanes;
 pub(super) use self::lanes::TOGETHER;
 pub use self::lanes::Waiting;
 use super::{
-    Error, Patience,
+    BotSecret, Error, Patience,
     batch::{self, Passenger},
     call::{Call, Lane},
     error::Cause,
@@ -135,7 +135,12 @@ impl Queue {
     /// # Errors
     ///
     /// When there are none before patience ends, or there will be none. Nothing was sent.
-    pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
+    pub(super) async fn ready(&self, call: &Call, patience: &Patience) -> Result<(), Error> {
+        let method = call.method;
+        if let Some(token) = call.bot_token.as_ref().filter(|token| token.is_closed()) {
+            self.gate().pass(method)?;
+            Box::pin(self.bot_ready(token, method, patience)).await?;
+        }
         match self.0.sender.credential.keyring() {
             Some(keyring) if !keyring.is_good() => {
                 if !keyring.is_failing() {
@@ -151,6 +156,28 @@ impl Queue {
     /// What is measured on the way.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.sender.metrics
+    }
+
+    /// Waits until a bot's token is there to go out with.
+    async fn bot_ready(
+        &self,
+        token: &BotSecret,
+        method: Method,
+        patience: &Patience,
+    ) -> Result<(), Error> {
+        let deadline = async {
+            match patience.deadline() {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = token.ready() => Ok(()),
+            () = patience.left() => Err(Cause::CallerLeft),
+            () = deadline => Err(Cause::CallerLeft),
+        }
+        .map_err(|cause| Error::new(method, cause).at(&self.0.sender.portal))
     }
 
     /// Whether the portal is called at all.

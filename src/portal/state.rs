@@ -344,6 +344,16 @@ impl Gate {
         None
     }
 
+    /// There is reason to hope: a closed gate is looked into at once.
+    pub(super) fn look_again_if_closed(&self) {
+        let mut inner = self.inner();
+        if let Phase::Closed(closed) = &mut inner.phase {
+            closed.probe_at = Instant::now();
+            drop(inner);
+            self.suspected.notify_one();
+        }
+    }
+
     /// What is known of the portal.
     pub(super) fn state(&self) -> State {
         let last_success = match self.last_success.load(Ordering::Relaxed) {
@@ -441,6 +451,7 @@ impl Sign {
             Cause::Ambiguous
             | Cause::Moved { .. }
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::NotInBatch
             | Cause::CallerLeft
             | Cause::Restored

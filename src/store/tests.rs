@@ -68,6 +68,7 @@ fn bot(code: &str) -> Bot {
         code: code.parse().unwrap(),
         bot_id: Some(7),
         token: "hush-token".into(),
+        next_token: None,
         generation: 3,
         owner: "billing".to_owned(),
         event_mode: EventMode::Fetch,
