@@ -14,9 +14,9 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs, what pressure does to it and who gets what then.
+# What the gateway costs, what pressure does to it, who gets what then, and what many portals cost.
 bench:
-	cargo bench --bench overhead --bench pressure --bench fairness --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.

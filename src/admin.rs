@@ -76,6 +76,14 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Make a link by which a person at a portal lets our application in.
+    PortalsAuthorize {
+        /// The portal: its host, or its `member_id`.
+        portal: String,
+        /// The person may be another one than before.
+        #[serde(default)]
+        replace_user: bool,
+    },
     /// Let a caller use a portal that installed itself, or no more.
     PortalsGrant {
         /// The portal.
@@ -92,6 +100,14 @@ pub enum Command {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub SecretString);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Secret {}
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -136,6 +152,11 @@ pub enum Done {
     PortalAdded {},
     /// A portal is called no more.
     PortalRemoved {},
+    /// There is a link.
+    AuthorizationLink {
+        /// The link, which works once.
+        url: Secret,
+    },
     /// A caller may use a portal.
     PortalGranted {},
     /// A caller may use a portal no more.
@@ -240,6 +261,7 @@ impl Command {
             Self::PortalsList {} => "portals list",
             Self::PortalsAdd { .. } => "portals add",
             Self::PortalsRemove { .. } => "portals remove",
+            Self::PortalsAuthorize { .. } => "portals authorize",
             Self::PortalsGrant { revoke: false, .. } => "portals grant",
             Self::PortalsGrant { revoke: true, .. } => "portals grant --revoke",
         }
@@ -260,6 +282,7 @@ impl Command {
             Self::PortalsAdd { name, .. } | Self::PortalsRemove { name } => {
                 about.portal.clone_from(name);
             }
+            Self::PortalsAuthorize { portal, .. } => about.portal.clone_from(portal),
             Self::PortalsGrant { portal, caller, .. } => {
                 about.portal.clone_from(portal);
                 about.caller.clone_from(caller);

@@ -14,14 +14,16 @@ mod responder;
 
 #[path = "../common/answering.rs"]
 mod answering;
-mod books;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/cpu.rs"]
+mod cpu;
 #[path = "../common/https.rs"]
 mod https;
 #[path = "../common/memory.rs"]
 mod memory;
 
+mod commits;
 mod measure;
 mod report;
 mod startup;

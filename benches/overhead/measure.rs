@@ -11,12 +11,13 @@ use std::{
 use bitrix24_gateway::callers::TokenHash;
 
 use crate::{
-    books,
+    commits,
     common::{
         Outcome,
         gateway::{BOT_CODE, CA_FILE, Gateway},
         process::Process,
     },
+    cpu,
     load::{self, Keys},
     memory, report, startup,
 };
@@ -81,10 +82,10 @@ struct Side<'a> {
 
 impl Side<'_> {
     async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
-        let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), books::commits);
-        let (cpu, committed) = (books::cpu_time(self.process)?, commits(self)?);
+        let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), commits::commits);
+        let (cpu, committed) = (cpu::cpu_time(self.process)?, commits(self)?);
         let seen = load::round(self.address, concurrent, time, keys, self.token).await?;
-        let cpu = books::cpu_time(self.process)? - cpu;
+        let cpu = cpu::cpu_time(self.process)? - cpu;
         let committed = commits(self)?.wrapping_sub(committed);
         let calls = seen.calls;
         Ok(Figures {

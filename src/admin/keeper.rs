@@ -8,6 +8,7 @@ use super::{Command, Done, Error};
 use crate::{
     callers::{Callers, Roster},
     clock::Clock,
+    http::Authorizations,
     ids::PortalId,
     portal::Portals,
     store::Store,
@@ -39,6 +40,8 @@ pub struct Live {
     pub portals: Portals,
     /// Who may call.
     pub callers: Callers,
+    /// Where links are made; nowhere while nothing is received over HTTP.
+    pub authorizations: Option<Authorizations>,
 }
 
 impl Keeper {
@@ -87,6 +90,10 @@ impl Keeper {
                 self.add_portal(&name, &webhook_url.0).await
             }
             Command::PortalsRemove { name } => self.remove_portal(&name).await,
+            Command::PortalsAuthorize {
+                portal,
+                replace_user,
+            } => self.authorize(&portal, replace_user),
             Command::PortalsGrant {
                 portal,
                 caller,

@@ -2,8 +2,11 @@
 
 use secrecy::SecretString;
 
-use super::{Done, Error, From, Keeper, PortalLine, keeper::refused};
-use crate::{ids::PortalId, portal::WebhookUrl};
+use super::{Done, Error, From, Keeper, PortalLine, Secret, keeper::refused};
+use crate::{
+    ids::PortalId,
+    portal::{Expected, WebhookUrl},
+};
 
 impl Keeper {
     pub(super) async fn list_portals(&self) -> Result<Done, Error> {
@@ -106,6 +109,27 @@ impl Keeper {
             live.portals.remove_webhook(&id).await;
         }
         Ok(Done::PortalRemoved {})
+    }
+
+    pub(super) fn authorize(&self, portal: &str, replace_user: bool) -> Result<Done, Error> {
+        let live = self.live.as_ref().ok_or_else(|| {
+            refused("no gateway runs with this store: only the one that makes a link knows it")
+        })?;
+        let authorizations = live.authorizations.as_ref().ok_or_else(|| {
+            refused(
+                "the gateway receives nothing over HTTP: set `http.listen` and `http.public_url`",
+            )
+        })?;
+        // Every host has a dot, no `member_id` of Bitrix24 has one.
+        let expected = if portal.contains('.') {
+            Expected::Host(portal.to_ascii_lowercase())
+        } else {
+            Expected::Member(portal.to_ascii_lowercase())
+        };
+        let url = authorizations
+            .new_link(expected, replace_user)
+            .map_err(refused)?;
+        Ok(Done::AuthorizationLink { url: Secret(url) })
     }
 
     pub(super) async fn grant(

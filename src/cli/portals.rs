@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Subcommand;
-use secrecy::{SecretString, zeroize::Zeroizing};
+use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
 
 use super::{Trouble, place::Place, say};
 use crate::admin::{Command, Done, From, PortalLine, Secret};
@@ -37,6 +37,17 @@ pub(super) enum PortalsCommand {
     Remove {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a link by which a person at a portal lets our application in. It works once, within 15 minutes,
+    /// and whoever has it can use it.
+    Authorize {
+        /// The portal: its host, as in acme.bitrix24.com, or its `member_id`.
+        portal: String,
+        /// The person may be another one than before.
+        #[arg(long)]
+        replace_user: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -74,6 +85,19 @@ impl PortalsCommand {
                 let removed = format!("{name} is called no more");
                 place.have_done(Command::PortalsRemove { name }).await?;
                 say(&removed);
+            }
+            Self::Authorize {
+                portal,
+                replace_user,
+                place,
+            } => {
+                let authorize = Command::PortalsAuthorize {
+                    portal,
+                    replace_user,
+                };
+                if let Done::AuthorizationLink { url } = place.have_done(authorize).await? {
+                    say(url.0.expose_secret());
+                }
             }
             Self::Grant {
                 portal,

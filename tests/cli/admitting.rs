@@ -290,3 +290,36 @@ async fn portal_added_where_no_gateway_runs_is_called_by_the_next() {
     let told = refused(&desk, &["portals", "remove", "other", "--config", &file]).await;
     assert!(told.contains("take it out of the configuration"), "{told}");
 }
+
+#[tokio::test]
+async fn link_for_an_authorization_is_made_by_a_gateway_that_receives_over_http_and_by_no_other() {
+    let authorize = ["portals", "authorize", "acme.bitrix24.com"];
+    let desk = Desk::new().await;
+    let running = Running::of(desk.serve(&[], &[])).await;
+    let told = refused(&desk, &authorize).await;
+    assert!(told.contains("`http.listen`"), "{told}");
+    running.stop("TERM").await;
+    let told = refused(&desk, &authorize).await;
+    assert!(told.contains("no gateway runs"), "{told}");
+
+    let settings = [
+        ("OAUTH__CLIENT_ID", "local.1"),
+        ("OAUTH__CLIENT_SECRET", OTHER),
+        ("HTTP__LISTEN", "127.0.0.1:0"),
+        ("HTTP__PUBLIC_URL", "https://gateway.example.com"),
+        ("HTTP__INSECURE", "true"),
+    ];
+    let running = Running::of(desk.serve(&[], &settings)).await;
+    let link = done(&desk, &authorize).await;
+    let secret = link.strip_prefix("https://gateway.example.com/oauth/start?link=");
+    let secret = secret.unwrap().trim();
+    assert_eq!(secret.len(), 43, "{link}");
+    let told = refused(&desk, &["portals", "authorize", "acme.example.com"]).await;
+    assert!(told.contains("`outbound.portal_hosts`"), "{told}");
+    let ended = running.stop("TERM").await;
+    assert!(
+        !ended.err.contains(secret) && !ended.err.contains(OTHER),
+        "{ended:?}"
+    );
+    assert!(ended.err.contains("portals authorize"), "{ended:?}");
+}

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod leaks;
 mod log;
 mod scene;
 

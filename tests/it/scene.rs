@@ -33,7 +33,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Code, Status, Streaming, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::quirks;
+use crate::{leaks, quirks};
 
 /// How long anything may take, by the paused clock.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -70,6 +70,12 @@ struct Gateway {
     address: SocketAddr,
     http: Option<SocketAddr>,
     authorizations: Option<Authorizations>,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        leaks::search(&self.sim, &self.portal, self.folder.path());
+    }
 }
 
 impl Scene {
@@ -118,6 +124,7 @@ impl Scene {
         settings: impl AsyncFnOnce(&Sim, &Portal) -> Vec<(&'static str, String)>,
         file: impl FnOnce(&Path) -> Option<String>,
     ) -> Self {
+        leaks::watch();
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             quirks,

@@ -1,17 +1,13 @@
 //! Tokens and webhook codes are seen by nobody.
 
-use std::{
-    fs,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use bitrix24_gateway::proto::v1 as pb;
 use bitrix24_sim::Fault;
 use prost::Message as _;
 
 use crate::{
+    leaks::{Logs, contains},
     oauth::stage::{Stage, say},
     scene::{Scene, answer, helper},
 };
@@ -163,11 +159,6 @@ async fn auth_of_an_event_is_gone_before_anything_is_stored() {
     assert!(!String::from_utf8_lossy(&event.encode_to_vec()).contains("very-secret"));
 }
 
-fn contains(bytes: &[u8], secret: &str) -> bool {
-    let mut windows = bytes.windows(secret.len());
-    windows.any(|window| window == secret.as_bytes())
-}
-
 #[tokio::test(start_paused = true)]
 async fn stolen_disk_yields_no_tokens_of_an_application() {
     let mut stage = Stage::set(&[]).await;
@@ -227,7 +218,7 @@ async fn logs_errors_and_the_portal_hold_no_secret_of_an_application() {
     shown += &format!("{status:?} {:?}", stage.scene.shown().await);
     shown += &format!("{:?}", stage.scene.portals());
 
-    let logs = logs.0.lock().unwrap();
+    let logs = logs.bytes();
     assert!(logs.len() > 1000, "nothing was logged");
     let secrets = stage.secrets();
     assert!(secrets.len() >= 5 + 2 * 3, "refreshes succeeded");
@@ -242,20 +233,5 @@ async fn logs_errors_and_the_portal_hold_no_secret_of_an_application() {
         for refresh in secrets[1..].iter().skip(1).step_by(2) {
             assert!(!written.contains(refresh), "{written}");
         }
-    }
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Logs(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Logs {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! What a side costs, by the books of the kernel and of SQLite.
+//! CPU time by the kernel's own books.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use crate::common::{Outcome, process::Process};
 
@@ -17,14 +17,4 @@ pub(crate) fn cpu_time(process: &Process) -> Outcome<Duration> {
         ticks += field.parse::<u32>()?;
     }
     Ok(TICK * ticks)
-}
-
-/// Transactions a store committed, of which each is one `fsync` of the write-ahead log.
-///
-/// SQLite counts them in the index that its processes share: `iChange`, the third word of the file
-/// (<https://sqlite.org/walformat.html>).
-pub(crate) fn commits(store: &Path) -> Outcome<u32> {
-    let index = fs::read(store.join("store.db-shm"))?;
-    let word = index.get(8..12).ok_or("a short index")?;
-    Ok(u32::from_ne_bytes(word.try_into()?))
 }

@@ -1,0 +1,128 @@
+//! Secrets of every test, searched for in what its gateway wrote.
+//!
+//! With `GATEWAY_LEAKS` set, every scene of this binary ends with a search for its secrets: in the log
+//! at the level `trace`, and in the files of the store. `.ci/leaks` runs the whole suite so.
+
+use std::{
+    cell::RefCell,
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use bitrix24_sim::{Portal, Sim};
+use serde_json::Value;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::EnvFilter;
+
+use crate::log::log_into;
+
+/// What was logged.
+#[derive(Clone, Default)]
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
+
+thread_local! {
+    /// Everything of a test runs on its thread, and each test has one of its own.
+    static WATCHED: RefCell<Option<(Logs, DefaultGuard)>> = const { RefCell::new(None) };
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how to test is not the gateway's configuration"
+)]
+fn is_wanted() -> bool {
+    std::env::var_os("GATEWAY_LEAKS").is_some()
+}
+
+/// Begins to keep what this test logs.
+pub(crate) fn watch() {
+    if !is_wanted() {
+        return;
+    }
+    WATCHED.with_borrow_mut(|watched| {
+        watched.get_or_insert_with(|| {
+            let logs = Logs::default();
+            let subscriber = tracing_subscriber::fmt()
+                // As the gateway does at every level: headers hold the credentials of callers.
+                .with_env_filter(EnvFilter::new("trace,h2=info"))
+                .with_writer({
+                    let logs = logs.clone();
+                    move || logs.clone()
+                })
+                .finish();
+            (logs, log_into(subscriber))
+        });
+    });
+}
+
+/// Fails if something that was written holds a secret of this portal.
+pub(crate) fn search(sim: &Sim, portal: &Portal, folder: &Path) {
+    if !is_wanted() || std::thread::panicking() {
+        return;
+    }
+    let secrets = secrets(sim, portal);
+    let shown = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let shown = |secret: &&String| text.contains(secret.as_str());
+        secrets.iter().find(shown).cloned()
+    };
+    WATCHED.with_borrow(|watched| {
+        let (logs, _) = watched
+            .as_ref()
+            .expect("scenes are watched from their start");
+        assert_eq!(shown(&logs.0.lock().unwrap()), None, "in the log");
+    });
+    let Ok(files) = fs::read_dir(folder.join("store")) else {
+        return;
+    };
+    for file in files {
+        let file = file.unwrap().path();
+        // Sockets and what is gone meanwhile cannot be read.
+        if let Ok(bytes) = fs::read(&file) {
+            assert_eq!(shown(&bytes), None, "in {}", file.display());
+        }
+    }
+}
+
+/// Everything that nobody may see.
+fn secrets(sim: &Sim, portal: &Portal) -> Vec<String> {
+    let url = portal.webhook_url();
+    let code = url.trim_end_matches('/').rsplit('/').next();
+    let mut secrets = vec![code.unwrap().to_owned()];
+    secrets.extend(portal.bots().into_iter().filter_map(|bot| bot.token));
+    for application in portal.applications() {
+        secrets.extend([application.client_secret, application.application_token]);
+    }
+    for request in sim.oauth().journal().calls("oauth/token") {
+        for name in ["access_token", "refresh_token"] {
+            let token = request.answer.get(name).and_then(Value::as_str);
+            secrets.extend(token.map(str::to_owned));
+        }
+    }
+    // Short ones are what some test made up, and stand anywhere.
+    secrets.retain(|secret| secret.len() >= 12);
+    secrets
+}
+
+pub(crate) fn contains(bytes: &[u8], secret: &str) -> bool {
+    String::from_utf8_lossy(bytes).contains(secret)
+}
+
+impl Logs {
+    /// Everything so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
