@@ -35,7 +35,10 @@ impl Desk {
     /// Sees, while others go on, that a portal tells us of these events.
     pub(super) fn bind(&self, portal: Portal) {
         let handler = self.events_url().to_owned();
+        let desk = self.clone();
         self.life().spawn(async move {
+            // What is bound twice at once is refused to one of them.
+            let _turn = desk.binding(portal.id().clone()).await;
             if let Err(error) = bind(&portal, &handler).await {
                 warn!(portal.id = %portal.id(), error = %Chain(&error), "the portal will not tell when the application is removed, updated or paid");
             }

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Authorizations, EVENTS, PublicUrl, refusals::Refusals};
-use crate::{bots::Bots, lifecycle::Lifecycle, portal::Portals};
+use crate::{
+    bots::Bots,
+    ids::PortalId,
+    lifecycle::Lifecycle,
+    portal::Portals,
+    turns::{Turn, Turns},
+};
 
 /// Requests that are worked on at once. Each may wait for the authorization server.
 const AT_ONCE: usize = 64;
@@ -22,6 +28,7 @@ struct Inner {
     authorizations: Authorizations,
     events_url: String,
     places: Arc<Semaphore>,
+    bindings: Turns<PortalId>,
     refusals: Refusals,
 }
 
@@ -40,6 +47,7 @@ impl Desk {
             authorizations,
             events_url: public_url.at(EVENTS),
             places: Arc::new(Semaphore::new(AT_ONCE)),
+            bindings: Turns::default(),
             refusals: Refusals::default(),
         }))
     }
@@ -67,6 +75,11 @@ impl Desk {
 
     pub(super) fn refusals(&self) -> &Refusals {
         &self.0.refusals
+    }
+
+    /// The turn to change what a portal tells us of.
+    pub(super) async fn binding(&self, portal: PortalId) -> Turn<'_, PortalId> {
+        self.0.bindings.of(portal).await
     }
 
     /// A place for one more request; `None` while all are taken.
