@@ -4,14 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Authorizations, EVENTS, PublicUrl, refusals::Refusals};
-use crate::{
-    bots::Bots,
-    ids::PortalId,
-    lifecycle::Lifecycle,
-    portal::Portals,
-    turns::{Turn, Turns},
-};
+use super::{Authorizations, EVENTS, PublicUrl, bindings::Bindings, refusals::Refusals};
+use crate::{bots::Bots, lifecycle::Lifecycle, portal::Portals};
 
 /// Requests that are worked on at once. Each may wait for the authorization server.
 const AT_ONCE: usize = 64;
@@ -28,7 +22,7 @@ struct Inner {
     authorizations: Authorizations,
     events_url: String,
     places: Arc<Semaphore>,
-    bindings: Turns<PortalId>,
+    bindings: Bindings,
     refusals: Refusals,
 }
 
@@ -47,7 +41,7 @@ impl Desk {
             authorizations,
             events_url: public_url.at(EVENTS),
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            bindings: Turns::default(),
+            bindings: Bindings::default(),
             refusals: Refusals::default(),
         }))
     }
@@ -77,9 +71,9 @@ impl Desk {
         &self.0.refusals
     }
 
-    /// The turn to change what a portal tells us of.
-    pub(super) async fn binding(&self, portal: PortalId) -> Turn<'_, PortalId> {
-        self.0.bindings.of(portal).await
+    /// Which portals are being asked to tell us of events.
+    pub(super) fn bindings(&self) -> &Bindings {
+        &self.0.bindings
     }
 
     /// A place for one more request; `None` while all are taken.
