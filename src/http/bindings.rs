@@ -3,7 +3,11 @@
 //! The first callback comes to the address in the application's settings; of the others a portal tells
 //! only who asked for them (C24), and it forgets that with every update (C8).
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -11,6 +15,7 @@ use tracing::warn;
 use super::desk::Desk;
 use crate::{
     fault::Chain,
+    ids::PortalId,
     portal::{
         self, Call, Patience, Portal,
         wire::{
@@ -18,6 +23,7 @@ use crate::{
             lenient::{Fields, list},
         },
     },
+    turns::Turns,
 };
 
 /// What we want to hear of.
@@ -31,12 +37,44 @@ const EVENTS: [&str; 4] = [
 /// How long each call for it may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Portals that are being asked, and those that wait for that.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    turns: Turns<PortalId>,
+    waiting: Mutex<BTreeSet<PortalId>>,
+}
+
+/// The one who waits to ask a portal.
+struct Waiting(PortalId);
+
+impl Bindings {
+    /// `None` when somebody waits already.
+    fn wait(&self, portal: &PortalId) -> Option<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = waiting.insert(portal.clone());
+        first.then(|| Waiting(portal.clone()))
+    }
+
+    fn begin(&self, one: Waiting) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&one.0);
+    }
+}
+
 impl Desk {
     /// Sees, while others go on, that a portal tells us of these events.
     pub(super) fn bind(&self, portal: Portal) {
-        let handler = self.events_url().to_owned();
+        // One who waits does it for all who come meanwhile.
+        let Some(waiting) = self.bindings().wait(portal.id()) else {
+            return;
+        };
+        let desk = self.clone();
         self.life().spawn(async move {
-            if let Err(error) = bind(&portal, &handler).await {
+            // What is bound twice at once is refused to one of them.
+            let _turn = desk.bindings().turns.of(waiting.0.clone()).await;
+            desk.bindings().begin(waiting);
+            let handler = desk.events_url();
+            if let Err(error) = bind(&portal, handler).await {
                 warn!(portal.id = %portal.id(), error = %Chain(&error), "the portal will not tell when the application is removed, updated or paid");
             }
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Authorizations, EVENTS, PublicUrl, refusals::Refusals};
+use super::{Authorizations, EVENTS, PublicUrl, bindings::Bindings, refusals::Refusals};
 use crate::{bots::Bots, lifecycle::Lifecycle, portal::Portals};
 
 /// Requests that are worked on at once. Each may wait for the authorization server.
@@ -22,6 +22,7 @@ struct Inner {
     authorizations: Authorizations,
     events_url: String,
     places: Arc<Semaphore>,
+    bindings: Bindings,
     refusals: Refusals,
 }
 
@@ -40,6 +41,7 @@ impl Desk {
             authorizations,
             events_url: public_url.at(EVENTS),
             places: Arc::new(Semaphore::new(AT_ONCE)),
+            bindings: Bindings::default(),
             refusals: Refusals::default(),
         }))
     }
@@ -67,6 +69,11 @@ impl Desk {
 
     pub(super) fn refusals(&self) -> &Refusals {
         &self.0.refusals
+    }
+
+    /// Which portals are being asked to tell us of events.
+    pub(super) fn bindings(&self) -> &Bindings {
+        &self.0.bindings
     }
 
     /// A place for one more request; `None` while all are taken.

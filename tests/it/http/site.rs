@@ -144,13 +144,8 @@ impl Site {
         data: &[(&str, &str)],
         auth: &[(String, String)],
     ) -> Answer {
-        let mut form = vec![("event".to_owned(), event.to_owned())];
-        form.extend(
-            data.iter()
-                .map(|(k, v)| (format!("data[{k}]"), (*v).to_owned())),
-        );
-        form.extend(auth.iter().map(|(k, v)| (format!("auth[{k}]"), v.clone())));
-        let answer = browser::post(self.address, "/bitrix24/events", FORM, &encoded(&form)).await;
+        let form = form(event, data, auth);
+        let answer = browser::post(self.address, "/bitrix24/events", FORM, &form).await;
         self.settle().await;
         answer
     }
@@ -198,6 +193,17 @@ impl Site {
         ]);
         (query, body)
     }
+}
+
+/// The body of a callback.
+pub(crate) fn form(event: &str, data: &[(&str, &str)], auth: &[(String, String)]) -> String {
+    let mut form = vec![("event".to_owned(), event.to_owned())];
+    form.extend(
+        data.iter()
+            .map(|(k, v)| (format!("data[{k}]"), (*v).to_owned())),
+    );
+    form.extend(auth.iter().map(|(k, v)| (format!("auth[{k}]"), v.clone())));
+    encoded(&form)
 }
 
 pub(crate) type Fields = Vec<(String, String)>;
