@@ -17,7 +17,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::common::{Outcome, process};
+use crate::{common::Outcome, roles};
 
 /// What comes of a call later.
 pub(crate) type Later<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -33,7 +33,7 @@ pub(crate) trait Answering: Clone + Send + Sync + 'static {
 /// Serves `AnswerCommand` until killed, and tells where.
 pub(crate) async fn serve(answering: impl Answering) -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    process::tell(&listener.local_addr()?.to_string());
+    roles::tell(&listener.local_addr()?.to_string());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .add_service(OneMethod(answering))

@@ -12,10 +12,9 @@ use tokio::{
 };
 use tonic::{Request, Status, transport::Channel};
 
-use crate::common::{
-    Outcome,
-    gateway::BOT_CODE,
-    process::{self, Process},
+use crate::{
+    common::{Outcome, gateway::BOT_CODE, process::Process},
+    roles,
     times::percentile,
 };
 
@@ -114,7 +113,7 @@ pub(crate) async fn run(address: &str, dialogs: &str, crowd: [&str; 5]) -> Outco
     }
     let elapsed = began.elapsed();
     latencies.sort_unstable();
-    process::tell(&format!(
+    roles::tell(&format!(
         "{} {} {} {}",
         latencies.len(),
         elapsed.as_secs_f64(),

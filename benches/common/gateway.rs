@@ -74,10 +74,11 @@ impl Gateway {
         Ok(Self { process, address })
     }
 
-    /// Makes a bot known to it.
-    pub(crate) async fn register(&self, code: &str) -> Outcome<()> {
+    /// Makes a bot known to it, in the portal of this name or, without one, in the only one.
+    pub(crate) async fn register(&self, portal: &str, code: &str) -> Outcome<()> {
         let mut client = BotServiceClient::connect(format!("http://{}", self.address)).await?;
         let bot = pb::RegisterBotRequest {
+            portal: portal.to_owned(),
             bot_code: code.to_owned(),
             properties: Some(pb::BotProperties {
                 name: Some("Support Bot".to_owned()),

@@ -5,7 +5,6 @@
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod report;
-pub(crate) mod times;
 
 use std::{error::Error, process::ExitCode};
 

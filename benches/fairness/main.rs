@@ -11,8 +11,12 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/roles.rs"]
+mod roles;
 #[path = "../common/scene.rs"]
 mod scene;
+#[path = "../common/times.rs"]
+mod times;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
 async fn measure(time: Duration) -> Outcome<()> {
     let world = World::start().await?;
     let scene = world.scene("fair").await?;
-    scene.gateway.register(QUIET_BOT).await?;
+    scene.gateway.register("", QUIET_BOT).await?;
     let quiet_bot = scene.portal.bot_by_code(QUIET_BOT).ok_or("no bot")?.id;
     // The crowd's first, since it is there until the end.
     let busy = Crowd {

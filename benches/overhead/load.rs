@@ -12,10 +12,9 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::common::{
-    Outcome,
-    gateway::BOT_CODE,
-    process::{self, Process},
+use crate::{
+    common::{Outcome, gateway::BOT_CODE, process::Process},
+    roles,
     times::percentile,
 };
 
@@ -97,7 +96,7 @@ pub(crate) async fn run(
     }
     let elapsed = began.elapsed();
     latencies.sort_unstable();
-    process::tell(&format!(
+    roles::tell(&format!(
         "{} {} {} {}",
         latencies.len(),
         elapsed.as_secs_f64(),

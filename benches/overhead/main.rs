@@ -22,6 +22,10 @@ mod cpu;
 mod https;
 #[path = "../common/memory.rs"]
 mod memory;
+#[path = "../common/roles.rs"]
+mod roles;
+#[path = "../common/times.rs"]
+mod times;
 
 mod commits;
 mod measure;

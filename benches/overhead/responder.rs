@@ -14,7 +14,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::common::{Outcome, gateway::CA_FILE, process};
+use crate::{
+    common::{Outcome, gateway::CA_FILE},
+    roles,
+};
 
 const ANSWERED: &str = include_str!(
     "../../tests/fixtures/bitrix24/imbot.v2.Command.answer.ok-bare-true.response.json"
@@ -64,7 +67,7 @@ pub(crate) async fn run(folder: &Path) -> Outcome<()> {
     let acceptor = TlsAcceptor::from(Arc::new(certified(&folder.join(CA_FILE))?));
     let answers = Arc::new(Answers::new());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    process::tell(&listener.local_addr()?.to_string());
+    roles::tell(&listener.local_addr()?.to_string());
     loop {
         let (stream, _) = listener.accept().await?;
         let (acceptor, answers) = (acceptor.clone(), Arc::clone(&answers));

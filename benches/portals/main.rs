@@ -18,7 +18,6 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use bitrix24_gateway::{
     clock::Clock,
-    proto::v1::{self as pb, bot_service_client::BotServiceClient},
     store::{self, KeySource, Pair, Store},
 };
 use bitrix24_sim::{ApplicationConfig, Config, Portal, PortalConfig, Sim};
@@ -134,7 +133,7 @@ impl World {
         for number in 0..count {
             let portal = sim.add_portal(PortalConfig::default()).await?;
             portal.rename_to(&host(number)).await?;
-            portal.add_application(ApplicationConfig {
+            let _known = portal.add_application(ApplicationConfig {
                 client_id: Some(CLIENT.to_owned()),
                 client_secret: Some(SECRET.to_owned()),
                 ..ApplicationConfig::default()
@@ -203,18 +202,8 @@ impl World {
 
     async fn register_bots(&self) -> Outcome<()> {
         let gateway = self.gateway().await?;
-        let mut bots = BotServiceClient::connect(format!("http://{}", gateway.address)).await?;
         for portal in &self.portals {
-            let bot = pb::RegisterBotRequest {
-                portal: portal.member_id(),
-                bot_code: BOT_CODE.to_owned(),
-                properties: Some(pb::BotProperties {
-                    name: Some("Support Bot".to_owned()),
-                    ..pb::BotProperties::default()
-                }),
-                ..pb::RegisterBotRequest::default()
-            };
-            bots.register_bot(bot).await?;
+            gateway.register(&portal.member_id(), BOT_CODE).await?;
             portal.journal().clear();
         }
         gateway.process.stop().await

@@ -6,11 +6,7 @@ use reqwest::{Client, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{
-    common::{Outcome, process, times::percentile},
-    https,
-    scene::ANSWER,
-};
+use crate::{common::Outcome, https, roles, scene::ANSWER, times::percentile};
 
 /// A token of the usual length.
 const BOT_TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -47,7 +43,7 @@ pub(crate) async fn run(portal: &str, ca_file: &Path, callers: &str, each: &str)
         latencies.extend(ended??);
     }
     latencies.sort_unstable();
-    process::tell(&percentile(&latencies, 50).as_secs_f64().to_string());
+    roles::tell(&percentile(&latencies, 50).as_secs_f64().to_string());
     Ok(())
 }
 

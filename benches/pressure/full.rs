@@ -16,14 +16,11 @@ use tonic_types::StatusExt as _;
 use crate::{
     Plan,
     calls::{self, request},
-    common::{
-        Outcome,
-        process::{self, Process},
-        report::wanted,
-        times::percentile,
-    },
+    common::{Outcome, process::Process, report::wanted},
     memory::megabytes,
+    roles,
     scene::{ANSWER, World},
+    times::percentile,
 };
 
 /// What the gateway holds: so many callers with so many calls each.
@@ -125,7 +122,7 @@ pub(crate) async fn fill(address: &str, callers: &str) -> Outcome<()> {
         let ended = waiting.join_next().await.ok_or("nothing waits")??;
         must_be_full(ended?)?;
     }
-    process::tell(&format!(
+    roles::tell(&format!(
         "filled within {:.1} s",
         began.elapsed().as_secs_f64()
     ));
@@ -146,7 +143,7 @@ pub(crate) async fn refused(address: &str, count: &str) -> Outcome<()> {
         must_be_full(outcome)?;
     }
     latencies.sort_unstable();
-    process::tell(&format!(
+    roles::tell(&format!(
         "{} {}",
         percentile(&latencies, 50).as_secs_f64(),
         percentile(&latencies, 99).as_secs_f64(),

@@ -16,8 +16,12 @@ mod common;
 mod https;
 #[path = "../common/memory.rs"]
 mod memory;
+#[path = "../common/roles.rs"]
+mod roles;
 #[path = "../common/scene.rs"]
 mod scene;
+#[path = "../common/times.rs"]
+mod times;
 
 mod direct;
 mod few;
