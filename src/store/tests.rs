@@ -3,6 +3,7 @@
 mod calls;
 mod copies;
 mod history;
+mod kept;
 mod opening;
 mod pairs;
 mod rotation;
