@@ -26,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
-        // Events are large, the other items of a stream are not.
+        // Events and portals are large, the other items of a stream are not.
         .boxed(".bitrix24.gateway.v1.SubscribeCommandEventsResponse.item.event")
+        .boxed(".bitrix24.gateway.v1.WatchPortalsResponse.item.change")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -14,13 +14,15 @@ use crate::{
     bots::{self, Bots},
     callers::{self, Callers, service_account::ServiceAccounts},
     clock::Clock,
-    config::{self, AdminSocket, Config, Reload},
+    config::{self, AdminSocket, Config, Reload, Reread},
     events::Events,
     fault::Chain,
     grpc::{self, Audit, HealthService, Ledger, Parts, Server},
+    http,
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
+    telemetry,
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -37,11 +39,15 @@ const PROBE: Duration = Duration::from_secs(5);
 pub struct App {
     store: Store,
     portals: Portals,
+    bots: Bots,
     events: Events,
     server: Server,
+    http: Option<http::Server>,
+    http_address: Option<SocketAddr>,
     admin: Option<admin::Server>,
     callers: Callers,
     reload: Option<Reload>,
+    reread: Option<Reread>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
     life: Lifecycle,
@@ -68,6 +74,9 @@ pub enum Error {
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
+    /// Nobody can be let in over HTTP.
+    #[error("HTTP server: {0}")]
+    Http(#[from] http::Error),
     /// Commands cannot be taken.
     #[error("cannot listen on {}: {cause}", path.display())]
     Admin {
@@ -94,6 +103,7 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
+        let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
         let Opened {
             store,
             created_key_file,
@@ -110,7 +120,7 @@ impl App {
         if config.needs_callers && callers.policy().is_open() {
             return Err(config::no_callers(config.grpc.door.listen).into());
         }
-        let portals = Portals::new(config.portals, clock, &store, kept, &life)?;
+        let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
         keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
@@ -128,7 +138,7 @@ impl App {
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
             portals: portals.clone(),
-            bots,
+            bots: bots.clone(),
             events: events.clone(),
             ledger: Ledger::new(store.clone(), clock),
             log_id: store.log_id(),
@@ -138,11 +148,22 @@ impl App {
             audit: Audit::default(),
         };
         let asked = config.grpc.door.listen;
-        let server = match Server::bind(config.grpc, parts).await {
-            Ok(server) => server,
+        let bound = async {
+            let server = Server::bind(config.grpc, parts).await?;
+            let http = match config.http {
+                Some(config) => {
+                    let (portals, bots) = (portals.clone(), bots.clone());
+                    Some(http::Server::bind(&config, portals, bots, life.clone()).await?)
+                }
+                None => None,
+            };
+            Ok::<_, Error>((server, http))
+        };
+        let (server, http) = match bound.await {
+            Ok(bound) => bound,
             Err(error) => {
                 store.close().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let live = Live {
@@ -160,10 +181,14 @@ impl App {
         Ok(Self {
             admin,
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            http_address: http.as_ref().and_then(|http| http.address().ok()),
+            http,
             callers,
             reload: config.reload,
+            reread: config.reread,
             store,
             portals,
+            bots,
             events,
             server,
             created_key_file,
@@ -175,6 +200,18 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where installations and callbacks come in, if anywhere.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Where links are made by which people authorize portals, if they can come back.
+    #[must_use]
+    pub fn authorizations(&self) -> Option<http::Authorizations> {
+        self.http.as_ref().map(http::Server::authorizations)
     }
 
     /// The portals: which there are, and where new ones are installed.
@@ -205,24 +242,43 @@ impl App {
         let Self {
             store,
             portals,
+            bots,
             events,
             server,
+            http,
+            http_address,
             admin,
             callers,
             reload,
+            reread,
             address,
             life,
             ..
         } = self;
         let health = HealthService::default();
         events.start(&life);
+        life.spawn(bots.keep_settling(life.stop().clone()));
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
         }
+        if let Some(http) = http {
+            life.spawn(http.run());
+        }
+        if let Some(address) = http_address {
+            info!(http.address = %address, "installations and callbacks are received");
+        }
         life.spawn(sealing::keep(store.clone(), life.stop().clone()));
         if let Some(admin) = admin {
             life.spawn(admin.run());
+        }
+        life.spawn(portals.clone().watch_ends(life.stop().clone()));
+        if let Some(reread) = reread {
+            life.spawn(follow_credentials(
+                reread,
+                portals.clone(),
+                life.stop().clone(),
+            ));
         }
         let mut serving = tokio::spawn(server.run(health));
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
@@ -332,6 +388,37 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
 fn only_configured(callers: &Callers) -> bool {
     let roster = callers.roster();
     roster.kept.is_empty() && !roster.configured.is_empty()
+}
+
+/// Goes on with changed webhooks and secrets, until the stop begins.
+async fn follow_credentials(mut reread: Reread, portals: Portals, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK) => {}
+        }
+        let look = tokio::task::spawn_blocking(move || {
+            let found = reread.look();
+            (reread, found)
+        });
+        let found = match look.await {
+            Ok((same, found)) => {
+                reread = same;
+                found
+            }
+            Err(error) => {
+                error!(%error, "files of credentials are not looked at any more");
+                return;
+            }
+        };
+        match found {
+            Ok(None) => {}
+            Ok(Some(fresh)) => portals.renew(fresh),
+            Err(error) => {
+                error!(%error, "changed credentials cannot be used: those before stay");
+            }
+        }
+    }
 }
 
 /// The services serve while what they do can be kept, and until the stop begins.

@@ -3,17 +3,21 @@
 //! Between the edge and the portal stands what Bitrix24 does not do by itself: a registration that
 //! can be repeated, a token that nobody has to keep, an answer of which `true` means posted.
 //!
-//! Invariant: a token is in the store before the portal learns of it.
+//! Invariant: a token is in the store before the portal learns of it, and one that was in force stays
+//! there until the portal refuses it.
 
 mod answer;
 mod commands;
 mod directory;
+mod erase;
 mod error;
 mod execute;
 mod locate;
 mod messages;
 mod register;
 mod registration;
+mod rotation;
+mod settle;
 mod update;
 mod window;
 pub mod wish;
@@ -23,12 +27,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     clock::Clock,
     ids::{BotCode, PortalId},
-    portal::{Portal, Portals},
+    portal::{BotKey, Portal, Portals},
     store::{self, Store},
     turns::Turns,
 };
@@ -60,6 +67,12 @@ struct Inner {
     clock: Clock,
     /// What the store knows, at hand.
     known: Mutex<BTreeMap<Name, store::Bot>>,
+    /// What their calls show.
+    keys: Mutex<BTreeMap<Name, BotKey>>,
+    /// Until when a call that replaces a token may be at work without our hearing of it.
+    doubted: Mutex<BTreeMap<Name, Instant>>,
+    /// Told when nobody knows which of two tokens of a bot is in force.
+    doubts: Arc<Notify>,
     changed: watch::Sender<()>,
     window: Mutex<window::Window>,
     /// One change of a bot at a time.
@@ -84,12 +97,16 @@ impl Bots {
             portals,
             clock,
             known: Mutex::new(known),
+            keys: Mutex::default(),
+            doubted: Mutex::default(),
+            doubts: Arc::default(),
             changed: watch::Sender::new(()),
             window: Mutex::default(),
             changes: Turns::default(),
             answers: Turns::default(),
             store,
         }));
+        bots.doubt_what_was_broken_off();
         for command in bots.0.store.recent_commands(COMMANDS).await? {
             bots.note_command(Seen {
                 portal: command.portal,

@@ -6,10 +6,12 @@
 
 mod callers;
 mod grpc;
+mod http;
 mod layers;
 mod oauth;
 mod portals;
 mod proxy;
+mod reread;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +45,7 @@ pub use self::{
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,
+    reread::Reread,
 };
 
 /// The compiled-in manual and its defaults.
@@ -53,6 +56,8 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 pub struct Config {
     /// The gRPC API.
     pub grpc: crate::grpc::Config,
+    /// Where installations and callbacks come in; `None` for nowhere.
+    pub http: Option<crate::http::Config>,
     /// Whether nobody may be let in unless there are callers, in the configuration or in the store.
     pub needs_callers: bool,
     /// Who may call, and what.
@@ -61,6 +66,8 @@ pub struct Config {
     pub service_accounts: Option<service_account::Config>,
     /// Looks whether the callers in the file were changed; `None` without a file.
     pub reload: Option<Reload>,
+    /// Looks whether what lets us into portals was changed; `None` without a file.
+    pub reread: Option<Reread>,
     /// The store.
     pub store: store::Config,
     /// Where commands are taken.
@@ -152,19 +159,23 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let raw: Raw = layers::merge(sources)?;
         let reload = Reload::of(sources);
+        let reread = Reread::of(&raw, sources);
         let service_accounts = raw.service_accounts.check()?;
         let callers = callers::callers(&raw.callers, service_accounts.is_some())?;
         // It may hold callers and portals, which whoever opens it sees.
         let has_store = store::backup::expect(&raw.store.dir).is_ok();
         let grpc = raw.grpc.check(!callers.is_empty() || has_store)?;
+        let portals = portals(&raw, sources, has_store)?;
         Ok(Self {
             needs_callers: !(grpc.door.listen.ip().is_loopback() || raw.grpc.insecure),
             grpc,
-            portals: portals(&raw, sources, has_store)?,
+            http: raw.http.check(portals.application.is_some())?,
+            portals,
             callers,
             service_accounts,
             reload,
             admin: raw.admin.check(&raw.store.dir),
+            reread,
             store: raw.store.check(),
             events: events::Config {
                 busy_pause: raw
@@ -192,6 +203,7 @@ impl Config {
             telemetry: telemetry::Config {
                 level: raw.log.level,
                 format: raw.log.format,
+                meter: None,
             },
         })
     }
@@ -203,6 +215,7 @@ impl Config {
 struct Raw {
     webhook_url: SecretString,
     webhook_url_file: PathBuf,
+    webhook_expires_at: String,
     default_portal: String,
     oauth: RawOAuth,
     portals: BTreeMap<String, RawPortal>,
@@ -210,6 +223,7 @@ struct Raw {
     callers: BTreeMap<String, callers::RawCaller>,
     service_accounts: callers::RawServiceAccounts,
     grpc: grpc::RawGrpc,
+    http: http::RawHttp,
     store: RawStore,
     admin: RawAdmin,
     outbound: RawOutbound,

@@ -225,6 +225,10 @@ reasons! {
     ApplicationRefused = "APPLICATION_REFUSED",
     AuthorizationServerUnavailable = "AUTHORIZATION_SERVER_UNAVAILABLE",
     Restored = "RESTORED",
+    BotTokenRotationNotSupported = "BOT_TOKEN_ROTATION_NOT_SUPPORTED",
+    BotTokenRotationFailed = "BOT_TOKEN_ROTATION_FAILED",
+    BotTokenChanging = "BOT_TOKEN_CHANGING",
+    WebhookExpired = "WEBHOOK_EXPIRED",
 }
 
 /// Shows an error with its causes, for logs.

@@ -20,6 +20,7 @@ mod messages;
 mod portals;
 mod status;
 mod unread;
+mod watch;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -31,7 +32,7 @@ use tracing::info;
 use self::door::{Door, guard::Guard};
 pub use self::{
     audit::Audit,
-    door::{Config as DoorConfig, Error, guard::Share, tls::Files as TlsFiles},
+    door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
 };
 use crate::{

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!    gRPC caller                                          Bitrix24 portal
-//!  unary | ^ reply    ^ stream                        ^ HTTPS
-//!        v |          |                               |
-//!    grpc/bots     grpc/events                        |
+//!  unary | ^ reply    ^ stream                        ^ HTTPS     | installation, callbacks
+//!        v |          |                               |           v
+//!    grpc/bots     grpc/events                        |         http: verify, then portal/install
 //!        | convert    ^ convert                       |
 //!        v            |                               |
 //!      bots         events/feed <- store/log <--------|--append-- events/intake
@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Modules stand here in bands, highest first; a module imports only from bands below its own, which
-//! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `reqwest` only
-//! in `portal/transport`, and the environment is read only in `config`.
+//! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `axum` only in
+//! `http`, `reqwest` only in `portal/transport`, and the environment is read only in `config`.
 
 pub mod cli;
 #[cfg(feature = "sim")]
@@ -30,6 +30,8 @@ pub mod admin;
 
 pub mod grpc;
 
+pub mod http;
+
 pub mod events;
 
 pub mod bots;
@@ -42,10 +44,12 @@ pub mod callers;
 
 pub mod lifecycle;
 pub mod telemetry;
+pub mod tls;
 
 pub mod clock;
 pub mod fault;
 pub mod ids;
+mod log_limit;
 pub mod proto;
 mod socket;
 mod turns;

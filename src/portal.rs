@@ -3,7 +3,8 @@
 //! A [`Call`] passes these stages, each a module: `admission` keeps floods out and orders kept,
 //! `retry` repeats what surely did not run, [`state`] decides whether the portal is called at all,
 //! `queue` who leaves next and what leaves together (`batch`), `limit` says when, `home` where to,
-//! `auth` adds the credential (`tokens`, which `refresh` renews), [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
+//! `auth` adds the credential (`tokens`, which `refresh` renews, and the token of a
+//! bot, `bot_key`), [`transport`] carries, [`error::judge`] reads the outcome. [`wire`] is
 //! the portal's language and knows no network.
 //!
 //! Invariant: nothing but a [`Portal`] holds a credential, and everything that leaves for a portal
@@ -26,6 +27,7 @@ mod probe;
 pub mod state;
 
 mod auth;
+mod bot_key;
 mod clock;
 mod home;
 mod refresh;
@@ -35,14 +37,22 @@ mod tokens;
 mod oauth;
 pub mod transport;
 
+mod metrics;
+
 pub mod error;
 
 pub mod wire;
 
 mod all;
+mod board;
+mod details;
+mod fresh;
 mod install;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -60,11 +70,14 @@ use crate::{clock::Clock, ids::PortalId};
 pub use all::{Access, Config, Kept, Portals};
 pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
+pub use board::{Change, LOOK, Place, What};
+pub use bot_key::{BotKey, BotSecret};
 pub use call::{Call, Guard, Patience};
 pub use error::{Cause, Error};
+pub use fresh::Fresh;
 pub use hold::Hold;
 pub use home::Hosts;
-pub use install::{InstallError, Owner};
+pub use install::{Claim, ClaimError, Expected, InstallError, Owner, Remains, Vouched};
 pub use limit::{Budget, Rate};
 pub use oauth::{Application, ServerName, Servers};
 pub use queue::Waiting;
@@ -84,6 +97,7 @@ struct Inner {
     retries: retry::Budget,
     _prober: AbortOnDropHandle<()>,
     oauth: Option<OAuth>,
+    details: details::Details,
 }
 
 /// What a portal has that lets us in by OAuth.
@@ -91,6 +105,8 @@ struct Inner {
 struct OAuth {
     member_id: String,
     refresher: Refresher,
+    /// When somebody last made us look how the application is licensed.
+    looked: Mutex<Option<Instant>>,
     _running: AbortOnDropHandle<()>,
 }
 
@@ -98,7 +114,10 @@ struct OAuth {
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// By an incoming webhook.
-    Webhook,
+    Webhook {
+        /// When it ends by the configuration.
+        ends: Option<Timestamp>,
+    },
     /// By the tokens of an installed application.
     OAuth {
         /// Identity of the account for ever.
@@ -169,7 +188,9 @@ impl Portal {
     #[must_use]
     pub fn credential(&self) -> Credential {
         let Some(oauth) = &self.0.oauth else {
-            return Credential::Webhook;
+            return Credential::Webhook {
+                ends: self.webhook_ends(),
+            };
         };
         let tokens = oauth.refresher.keyring.pair().map(|pair| Tokens {
             user_id: pair.user_id,
@@ -240,8 +261,9 @@ impl Portal {
             sender,
             ..
         } = &*self.0;
-        let call = Arc::new(call);
-        let _inside = admission.admit(id, &call, patience)?;
+        let call = Arc::new(call.shrunk());
+        let admitted = admission.admit(id, &call, patience);
+        let _inside = admitted.inspect_err(|error| sender.metrics.refused(error))?;
         let _turn = admission.turn(id, &call, patience).await?;
         retry::call(queue, retries, &sender.assumptions, call, patience).await
     }

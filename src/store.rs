@@ -12,6 +12,7 @@ pub mod answers;
 pub mod backup;
 pub mod bots;
 pub mod callers;
+mod erase;
 pub mod error;
 pub mod examine;
 pub mod keys;
@@ -48,7 +49,7 @@ use crate::clock::Clock;
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
-    bots::{Bot, BotState, EventMode, Fetched, Skip},
+    bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
     callers::KeptCaller,
     error::Error,
     keys::Keys,

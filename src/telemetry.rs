@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 
 use self::lines::Lines;
 pub(crate) use self::lines::flush;
+use opentelemetry::metrics::Meter;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -16,6 +17,14 @@ pub struct Config {
     pub level: String,
     /// For people or for machines.
     pub format: Format,
+    /// Where measurements go, unless it is where those of the whole process go.
+    pub meter: Option<Meter>,
+}
+
+/// Where the measurements of this process go; nowhere until somebody collects them.
+#[must_use]
+pub fn meter() -> Meter {
+    opentelemetry::global::meter(env!("CARGO_PKG_NAME"))
 }
 
 /// How a log line is written.

@@ -12,13 +12,14 @@ use std::{
 };
 
 /// A name, and the files that may use it, as beginnings of their paths below `src`.
-const PLACES: [(&str, &[&str]); 5] = [
+const PLACES: [(&str, &[&str]); 6] = [
     (
         "tonic",
         &["grpc", "app.rs", "cli.rs", "demo.rs", "proto.rs"],
     ),
     ("proto", &["grpc", "app.rs", "cli.rs", "demo.rs"]),
     ("bitrix24_sim", &["cli.rs", "demo.rs"]),
+    ("axum", &["http"]),
     ("reqwest", &["portal/transport"]),
     ("env", &["config"]),
 ];

@@ -12,6 +12,8 @@ mod bare;
 mod load;
 mod responder;
 
+#[path = "../common/answering.rs"]
+mod answering;
 mod books;
 #[path = "../common/mod.rs"]
 mod common;

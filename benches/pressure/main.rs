@@ -6,6 +6,8 @@
 //! direct ─────────────────────HTTPS──┘
 //! ```
 
+#[path = "../common/answering.rs"]
+mod answering;
 #[path = "../common/calls.rs"]
 mod calls;
 #[path = "../common/mod.rs"]

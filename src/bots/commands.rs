@@ -41,7 +41,7 @@ impl Bots {
     ) -> Result<(Command, Outcome, Vec<&'static str>), Error> {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
-        let bot = self.identity(&name.0, &name.1)?;
+        let bot = self.identity_in_turn(&portal, &name, patience).await?;
         let listed = self.commands_of(&portal, &bot, patience).await?;
         let existing = listed
             .into_iter()
@@ -99,7 +99,7 @@ impl Bots {
     ) -> Result<Command, Error> {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
-        let bot = self.identity(&name.0, &name.1)?;
+        let bot = self.identity_in_turn(&portal, &name, patience).await?;
         let id = self.resolve(&portal, &bot, target, patience).await?;
         self.change(&portal, &name, &bot, id, change, patience)
             .await
@@ -135,7 +135,7 @@ impl Bots {
     ) -> Result<(), Error> {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
-        let bot = self.identity(&name.0, &name.1)?;
+        let bot = self.identity_in_turn(&portal, &name, patience).await?;
         let id = match self.resolve(&portal, &bot, target, patience).await {
             Ok(id) => id,
             Err(Error::UnknownCommand { .. }) => return Ok(()),

@@ -1,14 +1,13 @@
 //! Which bots we have: the store's knowledge at hand, and in step with it.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use secrecy::SecretString;
 use tokio::sync::watch;
 
 use super::{Bots, Error, Name};
 use crate::{
     ids::{BotCode, PortalId},
-    portal::{Call, wire::Method},
+    portal::{BotKey, BotSecret, Call, wire::Method},
     store::{self, BotState},
 };
 
@@ -17,7 +16,7 @@ use crate::{
 pub(crate) struct Identity {
     pub(crate) name: Name,
     pub(crate) bot_id: i64,
-    pub(crate) token: SecretString,
+    pub(super) secret: BotSecret,
 }
 
 impl Identity {
@@ -25,7 +24,7 @@ impl Identity {
     pub(crate) fn call(&self, method: Method) -> Call {
         Call::new(method)
             .with("botId", self.bot_id)
-            .as_bot(self.token.clone())
+            .as_bot(self.secret.clone())
     }
 }
 
@@ -118,23 +117,32 @@ impl Bots {
         self.portal(portal)?;
         let name = (portal.clone(), code.clone());
         let known = self.known();
-        match known.get(&name) {
-            Some(store::Bot {
-                bot_id: Some(bot_id),
-                token,
-                ..
-            }) => Ok(Identity {
-                bot_id: *bot_id,
-                token: token.clone(),
-                name,
-            }),
-            _ => Err(Error::UnknownBot(name)),
-        }
+        let Some(bot) = known.get(&name) else {
+            return Err(Error::UnknownBot(name));
+        };
+        let Some(bot_id) = bot.bot_id else {
+            return Err(Error::UnknownBot(name));
+        };
+        Ok(Identity {
+            bot_id,
+            secret: BotSecret::Key(self.key(bot)),
+            name,
+        })
+    }
+
+    /// What the calls of a bot show.
+    pub(super) fn key(&self, bot: &store::Bot) -> BotKey {
+        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (bot.portal.clone(), bot.code.clone());
+        let make = || BotKey::new(bot.token.clone(), Arc::clone(&self.0.doubts));
+        keys.entry(name).or_insert_with(make).clone()
     }
 
     /// Writes a bot down, then knows it.
     pub(super) async fn keep(&self, bot: store::Bot) -> Result<(), Error> {
         self.0.store.save_bot(&bot).await?;
+        self.key(&bot)
+            .set(bot.token.clone(), bot.next_token.is_some());
         self.known()
             .insert((bot.portal.clone(), bot.code.clone()), bot);
         self.0.changed.send_replace(());
@@ -145,6 +153,12 @@ impl Bots {
     pub(super) async fn forget(&self, name: &Name) -> Result<(), Error> {
         self.0.store.forget_bot(&name.0, &name.1).await?;
         self.known().remove(name);
+        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Calls that wait are told by the portal.
+        if let Some(key) = keys.remove(name) {
+            key.open();
+        }
+        drop(keys);
         self.0.changed.send_replace(());
         Ok(())
     }

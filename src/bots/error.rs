@@ -62,6 +62,14 @@ pub enum Error {
     /// The code is taken by a bot whose token we do not have.
     #[error("bot code `{0}` is taken in this portal by a bot with another token")]
     CodeTaken(BotCode),
+    /// The portal cannot replace the token of a bot.
+    #[error("the portal cannot replace the token of a bot: {0}")]
+    RotationUnsupported(&'static str),
+    /// The token cannot be replaced just now.
+    #[error(
+        "the token of bot `{0}` cannot be replaced now: calls of the bot are under way, or another token may still come into force"
+    )]
+    TokenInUse(BotCode),
     /// The portal did what was asked; what had to follow failed.
     #[error("the portal did what was asked, but it could not be recorded or checked: {0}")]
     Afterwards(Box<Error>),
@@ -94,7 +102,9 @@ impl Fault for Error {
             | Self::WindowClosed(_)
             | Self::AnswerUnknown
             | Self::RenameNotApplied { .. }
+            | Self::RotationUnsupported(_)
             | Self::IncompleteProperties(_) => Kind::Unready,
+            Self::TokenInUse(_) => Kind::Unavailable,
             Self::Afterwards(_) => Kind::Internal,
             Self::Portal(error) => error.kind(),
             Self::Store(error) => error.kind(),
@@ -115,6 +125,8 @@ impl Fault for Error {
             Self::IncompleteProperties(_) => Reason::IncompleteProperties,
             Self::UnknownCommand { .. } => Reason::CommandNotFound,
             Self::CodeTaken(_) => Reason::BotCodeTaken,
+            Self::RotationUnsupported(_) => Reason::BotTokenRotationNotSupported,
+            Self::TokenInUse(_) => Reason::BotTokenChanging,
             Self::Afterwards(error) => error.reason(),
             Self::Portal(error) => error.reason(),
             Self::Store(error) => error.reason(),
@@ -123,10 +135,11 @@ impl Fault for Error {
 
     fn origin(&self) -> Origin {
         match self {
-            Self::Unanswerable | Self::RenameNotApplied { .. } | Self::CodeTaken(_) => {
-                Origin::Portal
-            }
-            Self::AnswerUnknown => Origin::Gateway,
+            Self::Unanswerable
+            | Self::RenameNotApplied { .. }
+            | Self::RotationUnsupported(_)
+            | Self::CodeTaken(_) => Origin::Portal,
+            Self::AnswerUnknown | Self::TokenInUse(_) => Origin::Gateway,
             Self::Afterwards(error) => error.origin(),
             Self::Portal(error) => error.origin(),
             Self::Store(error) => error.origin(),
@@ -169,6 +182,7 @@ impl Fault for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TokenInUse(_) => Some(Duration::from_secs(10)),
             Self::Portal(error) => error.retry_after(),
             Self::Store(error) => error.retry_after(),
             _ => None,

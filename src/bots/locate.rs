@@ -1,21 +1,19 @@
 //! Finds a bot by its code, and the token that opens it.
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{
     Bots, Error,
     registration::{AdoptionStart, Registration, Told, told},
+    rotation::GENERATIONS,
 };
 use crate::{
     ids::BotCode,
-    portal::{Call, Cause, Patience, Portal, wire::Method},
+    portal::{BotSecret, Call, Cause, Patience, Portal, wire::Method},
     store::{self, BotState, EventMode, Skip},
 };
-
-/// Generations of a token that are tried when the store does not know the bot.
-const GENERATIONS: u32 = 16;
 
 /// What stands under a code, seen with a token.
 enum Look {
@@ -60,39 +58,60 @@ impl Bots {
             commands: Value::Null,
             skip: Skip::Nothing,
             state: BotState::Pending,
+            next_token: None,
             next_offset: None,
             last_polled_at: None,
             created_at: self.0.clock.now(),
         });
-        if let Some(adoption) = &wish.adopt {
-            record.token = adoption.token.clone();
-            record.skip = match adoption.start {
+        let skip = record.skip;
+        let adopted = wish.adopt.as_ref().map(|adoption| store::Bot {
+            token: adoption.token.clone(),
+            next_token: None,
+            skip: match adoption.start {
                 // Events are dated to the second: better one too many than one lost.
                 AdoptionStart::Now => Skip::Before(whole_second(portal.now())),
                 AdoptionStart::After(handled) => Skip::UpTo(handled),
                 AdoptionStart::EverythingHeld => Skip::Nothing,
-            };
-        }
-        match self
-            .look(portal, &wish.code, &record.token, patience)
-            .await?
-        {
-            Look::Absent => return Ok((record, Found::Nothing)),
-            Look::Unclear => return Ok((record, Found::Unclear)),
-            Look::Ours(told) => return Ok((record, Found::Bot(told))),
-            // Another token opens it no more than this one.
-            Look::Foreign if wish.adopt.is_some() || !portal.wants_bot_tokens() => {
-                return Err(Error::CodeTaken(wish.code.clone()));
+            },
+            ..record.clone()
+        });
+        // A bot that is here already was adopted before, if ever.
+        let is_new = known.is_none_or(|bot| bot.bot_id.is_none());
+        let candidates = match adopted {
+            None => vec![record.clone()],
+            Some(adopted) if is_new => {
+                record = adopted.clone();
+                vec![adopted]
             }
-            Look::Foreign => {}
+            Some(adopted) => vec![record.clone(), adopted],
+        };
+        for candidate in candidates {
+            match self
+                .look(portal, &wish.code, &candidate.token, patience)
+                .await?
+            {
+                Look::Absent => return Ok((candidate, Found::Nothing)),
+                Look::Unclear => return Ok((candidate, Found::Unclear)),
+                Look::Ours(told) => return Ok((candidate, Found::Bot(told))),
+                // Another token opens it no more than this one.
+                Look::Foreign if !portal.wants_bot_tokens() => {
+                    return Err(Error::CodeTaken(wish.code.clone()));
+                }
+                Look::Foreign => {}
+            }
         }
         // A store that was lost or restored does not know which generation is in force.
-        for generation in (0..GENERATIONS).filter(|generation| *generation != record.generation) {
+        for generation in 0..GENERATIONS {
             let token = derive(generation);
+            if token.expose_secret() == record.token.expose_secret() {
+                continue;
+            }
             if let Look::Ours(told) = self.look(portal, &wish.code, &token, patience).await? {
                 let record = store::Bot {
                     token,
+                    next_token: None,
                     generation,
+                    skip,
                     ..record
                 };
                 return Ok((record, Found::Bot(told)));
@@ -110,7 +129,7 @@ impl Bots {
     ) -> Result<Look, Error> {
         let call = Call::new(Method::BotGet)
             .with("code", code.as_str())
-            .as_bot(token.clone());
+            .as_bot(BotSecret::Fixed(token.clone()));
         match portal.call(call, patience).await {
             Ok(reply) => {
                 let told = told(portal, Method::BotGet, &reply)?;

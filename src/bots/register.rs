@@ -15,7 +15,7 @@ use super::{
 use crate::{
     ids::{BotCode, PortalId},
     portal::{
-        self, Call, Cause, Patience, Portal,
+        self, BotSecret, Call, Cause, Patience, Portal,
         wire::{Bot, Method, User},
     },
     store::{self, BotState, EventMode},
@@ -35,6 +35,7 @@ impl Bots {
         let portal = self.portal(&wish.portal)?;
         let name = (wish.portal.clone(), wish.code.clone());
         let _turn = self.0.changes.of(name.clone()).await;
+        self.settle(&portal, &name, patience).await?;
         let known = self.known().get(&name).cloned();
         if known
             .as_ref()
@@ -42,12 +43,21 @@ impl Bots {
         {
             return Err(Error::NotYours(wish.code));
         }
+        let rotates = wish.adopt.as_ref().is_some_and(|adopt| adopt.rotate);
+        if rotates {
+            self.must_rotate(&portal, patience).await?;
+        }
         let (record, found) = self.locate(&portal, &wish, known, patience).await?;
-        match found {
+        let registered = match found {
             Found::Bot(told) => self.reuse(&portal, wish, record, *told, patience).await,
             Found::Nothing => self.create(&portal, wish, record, true, patience).await,
             Found::Unclear => self.create(&portal, wish, record, false, patience).await,
+        }?;
+        if rotates {
+            let rotated = self.replace_foreign_token(&portal, &name, patience).await;
+            rotated.map_err(Error::afterwards)?;
         }
+        Ok(registered)
     }
 
     async fn create(
@@ -61,6 +71,7 @@ impl Bots {
         let known_id = record.bot_id;
         let pending = store::Bot {
             bot_id: None,
+            next_token: None,
             state: BotState::Pending,
             commands: Value::Null,
             ..record.clone()
@@ -85,7 +96,7 @@ impl Bots {
         settings.add_to(&mut fields);
         let call = Call::new(Method::BotRegister)
             .with("fields", fields)
-            .as_bot(pending.token.clone());
+            .as_bot(BotSecret::Fixed(pending.token.clone()));
         let reply = portal.call(call, patience).await?;
         let told = told(portal, Method::BotRegister, &reply)?;
         if known_id == Some(told.bot.id) {
@@ -167,15 +178,10 @@ impl Bots {
         } else {
             Properties::default()
         };
+        let name = (record.portal.clone(), record.code.clone());
+        let bot = self.identity_in_turn(portal, &name, patience).await?;
         told = self
-            .write(
-                portal,
-                &record,
-                &properties,
-                &wish.settings,
-                &memory,
-                patience,
-            )
+            .write(portal, &bot, &properties, &wish.settings, &memory, patience)
             .await?;
         memory.wrote(&properties);
         record.properties = Value::Object(memory.0.clone());
@@ -198,16 +204,17 @@ impl Bots {
     pub async fn unregister(&self, name: Name, patience: &Patience) -> Result<(), Error> {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
-        match self.identity(&name.0, &name.1) {
+        match self.identity_in_turn(&portal, &name, patience).await {
             Ok(bot) => match portal.call(bot.call(Method::BotUnregister), patience).await {
                 Ok(_) => {}
                 Err(error) if matches!(error.cause(), Cause::BotMissing) => {}
                 Err(error) => return Err(error.into()),
             },
             // Known, but never confirmed by the portal: nothing to remove there.
-            Err(error) => {
+            Err(error @ Error::UnknownBot(_)) => {
                 self.find(&name.0, &name.1).map_err(|_| error)?;
             }
+            Err(error) => return Err(error),
         }
         self.forget(&name).await.map_err(Error::afterwards)
     }

@@ -45,6 +45,8 @@ pub struct Adoption {
     pub token: SecretString,
     /// Which of its waiting events are ours.
     pub start: AdoptionStart,
+    /// Whether it gets a derived token right after.
+    pub rotate: bool,
 }
 
 /// Where the events of an adopted bot begin.

@@ -4,15 +4,13 @@ use serde_json::{Map, Value};
 
 use super::{
     Bots, Error, Name,
+    directory::Identity,
     registration::{Told, told},
     wish::{Memory, Properties, Settings, set},
 };
-use crate::{
-    portal::{
-        Patience, Portal,
-        wire::{Bot, Method, User},
-    },
-    store,
+use crate::portal::{
+    Patience, Portal,
+    wire::{Bot, Method, User},
 };
 
 /// A bot after its change.
@@ -40,10 +38,11 @@ impl Bots {
     ) -> Result<Updated, Error> {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
+        let bot = self.identity_in_turn(&portal, &name, patience).await?;
         let mut record = self.find(&name.0, &name.1)?;
         let mut memory = Memory::of_known(Some(&record.properties), None);
         let Told { bot, user } = self
-            .write(&portal, &record, &properties, &settings, &memory, patience)
+            .write(&portal, &bot, &properties, &settings, &memory, patience)
             .await?;
         memory.wrote(&properties);
         record.properties = Value::Object(memory.0);
@@ -55,13 +54,12 @@ impl Bots {
     pub(super) async fn write(
         &self,
         portal: &Portal,
-        record: &store::Bot,
+        bot: &Identity,
         properties: &Properties,
         settings: &Settings,
         memory: &Memory,
         patience: &Patience,
     ) -> Result<Told, Error> {
-        let bot = self.identity(&record.portal, &record.code)?;
         let mut fields = Map::new();
         if !properties.is_empty() {
             set(

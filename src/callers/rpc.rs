@@ -16,6 +16,8 @@ pub enum Group {
     Manage,
     /// Reads events.
     Events,
+    /// Changes what lets us in: for operators.
+    Operate,
     /// Acts as the credential's owner: a grant of its own.
     Execute,
 }
@@ -63,6 +65,8 @@ rpcs! {
     ListBots in "BotService" for Read,
     UpdateBot in "BotService" for Manage,
     UnregisterBot in "BotService" for Manage,
+    RotateBotToken in "BotService" for Operate,
+    ReleaseBot in "BotService" for Operate,
     RegisterCommand in "BotService" for Manage,
     UpdateCommand in "BotService" for Manage,
     ListCommands in "BotService" for Read,
@@ -76,6 +80,7 @@ rpcs! {
     NotifyAction in "MessageService" for Answer,
     ListPortals in "PortalService" for Read,
     GetPortal in "PortalService" for Read,
+    WatchPortals in "PortalService" for Read,
     GetServerInfo in "ServerService" for Open,
 }
 
@@ -83,7 +88,7 @@ impl Rpc {
     /// Whether it is a stream that goes on until somebody ends it.
     #[must_use]
     pub const fn is_stream(self) -> bool {
-        matches!(self, Self::SubscribeCommandEvents)
+        matches!(self, Self::SubscribeCommandEvents | Self::WatchPortals)
     }
 }
 
@@ -91,8 +96,7 @@ impl Rpc {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rpcs(u64);
 
-/// The groups by the names they have in the configuration. `operate` is for what only operators do;
-/// no RPC is of that kind yet.
+/// The groups by the names they have in the configuration.
 pub const GROUPS: [&str; 5] = ["read", "answer", "manage", "events", "operate"];
 
 impl Rpcs {
@@ -114,7 +118,7 @@ impl Rpcs {
                 "answer" => rpcs.add(|rpc| rpc.group() == Group::Answer),
                 "manage" => rpcs.add(|rpc| rpc.group() == Group::Manage),
                 "events" => rpcs.add(|rpc| rpc.group() == Group::Events),
-                "operate" => {}
+                "operate" => rpcs.add(|rpc| rpc.group() == Group::Operate),
                 "ExecuteCommand" => {
                     let rule = "acts as the owner of the portal's credential: set `execute = true`";
                     return Err((entry.to_owned(), rule));
@@ -167,7 +171,10 @@ mod tests {
             names(&["events", "GetBot"], false),
             ["GetBot", "SubscribeCommandEvents", "GetServerInfo"]
         );
-        assert_eq!(names(&["operate"], false), ["GetServerInfo"]);
+        assert_eq!(
+            names(&["operate"], false),
+            ["RotateBotToken", "ReleaseBot", "GetServerInfo"]
+        );
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use super::{Error, Span, invalid, size, within};
-use crate::grpc::{Config, DoorConfig, Share, TlsFiles};
+use crate::{
+    grpc::{Config, DoorConfig, Share},
+    tls::Files,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,10 +102,10 @@ fn open_to_strangers(listen: SocketAddr, missing: &str) -> Error {
 }
 
 impl RawTls {
-    fn check(&self) -> Result<Option<TlsFiles>, Error> {
+    fn check(&self) -> Result<Option<Files>, Error> {
         let client_authorities = given(&self.client_ca_file);
         match (given(&self.cert_file), given(&self.key_file)) {
-            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+            (Some(certificate), Some(key)) => Ok(Some(Files {
                 certificate,
                 key,
                 client_authorities,

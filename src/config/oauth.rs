@@ -21,6 +21,11 @@ pub(super) struct RawOAuth {
 }
 
 impl RawOAuth {
+    /// The file of its secret; empty for none.
+    pub(super) fn client_secret_file(&self) -> &PathBuf {
+        &self.client_secret_file
+    }
+
     /// Our application, if there is one.
     pub(super) fn application(&self) -> Result<Option<Application>, Error> {
         let servers = self.servers()?;

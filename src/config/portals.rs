@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -15,7 +16,8 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawPortal {
     webhook_url: SecretString,
-    webhook_url_file: PathBuf,
+    pub(super) webhook_url_file: PathBuf,
+    webhook_expires_at: String,
     member_id: String,
     assume: RawAssume,
 }
@@ -52,11 +54,19 @@ pub(super) fn portals(
     let short = RawPortal {
         webhook_url: raw.webhook_url.clone(),
         webhook_url_file: raw.webhook_url_file.clone(),
+        webhook_expires_at: raw.webhook_expires_at.clone(),
         ..RawPortal::default()
     };
     let mut assume = BTreeMap::new();
+    let mut webhook_ends = BTreeMap::new();
     let application = raw.oauth.application()?;
+    let short_ends = short.ends("webhook_expires_at")?;
+    if short_ends.is_some() && short.is_no_webhook() {
+        let rule = "is given without `webhook_url` or `webhook_url_file`";
+        return Err(invalid("webhook_expires_at", rule));
+    }
     if let Some(url) = short.webhook("")? {
+        webhook_ends.extend(short_ends.map(|ends| (PortalId::default_portal(), ends)));
         portals.insert(PortalId::default_portal(), Access::Webhook(url));
         assume.insert(PortalId::default_portal(), short.assume.or(raw.assume));
     }
@@ -68,6 +78,13 @@ pub(super) fn portals(
         let access = portal.access(&key)?;
         if let Access::OAuth(member) = &access {
             oauth::check_member(&key, member, &portals, application.is_some())?;
+        }
+        let ends_key = format!("{key}.webhook_expires_at");
+        if let Some(ends) = portal.ends(&ends_key)? {
+            if portal.is_no_webhook() {
+                return Err(invalid(&ends_key, "is given beside `member_id`"));
+            }
+            webhook_ends.insert(id.clone(), ends);
         }
         assume.insert(id.clone(), portal.assume.or(raw.assume));
         if portals.insert(id, access).is_some() {
@@ -100,6 +117,7 @@ pub(super) fn portals(
     let burst = u32::try_from(within("rate.burst", raw.rate.burst, 1..=10_000)?);
     Ok(portal::Config {
         portals,
+        webhook_ends,
         application,
         default,
         rate: portal::Rate {
@@ -142,6 +160,32 @@ impl RawPortal {
                 "is given beside the URL of a webhook: one of them is enough",
             )),
         }
+    }
+
+    fn is_no_webhook(&self) -> bool {
+        self.webhook_url.expose_secret().is_empty() && self.webhook_url_file.as_os_str().is_empty()
+    }
+
+    /// When the webhook ends.
+    fn ends(&self, key: &str) -> Result<Option<Timestamp>, Error> {
+        let text = self.webhook_expires_at.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let day = || {
+            let day: Date = text.parse().ok()?;
+            day.to_zoned(TimeZone::UTC).ok()
+        };
+        let time = match text.parse::<Timestamp>() {
+            Ok(time) => Some(time),
+            Err(_) => day().map(|day| day.timestamp()),
+        };
+        let rule = || {
+            format!(
+                "must be a time such as 2027-01-31T00:00:00Z or a date such as 2027-01-31, not \"{text}\""
+            )
+        };
+        time.map(Some).ok_or_else(|| invalid(key, rule()))
     }
 
     /// The URL, wherever it is written; `prefix` is the path of the settings.

@@ -1,6 +1,7 @@
 //! Each layer over the one below, and each rule with its message.
 
 mod callers;
+mod http;
 mod oauth;
 
 use std::{fs, path::PathBuf};
@@ -348,6 +349,39 @@ fn malformed_webhook_url_is_not_shown() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn webhook_may_have_an_end() {
+    let ends = |text: &str| {
+        let config = Desk::ready().variable("WEBHOOK_EXPIRES_AT", text).load();
+        config.portals.webhook_ends.values().next().copied()
+    };
+    for (text, end) in [
+        ("2027-01-31T12:00:00+02:00", Some("2027-01-31T10:00:00Z")),
+        ("2027-01-31", Some("2027-01-31T00:00:00Z")),
+        ("", None),
+    ] {
+        let end = end.map(|end| end.parse().unwrap());
+        assert_eq!(ends(text), end, "{text}");
+    }
+    for wrong in ["soon", "2027-02-31", "31.01.2027"] {
+        let error = Desk::ready().variable("WEBHOOK_EXPIRES_AT", wrong).error();
+        assert!(
+            error.contains("`webhook_expires_at` must be a time"),
+            "{error}"
+        );
+    }
+    let alone = "[portals.acme]\nwebhook_url = \"https://a.bitrix24.com/rest/1/x/\"\n";
+    let error = Desk::new()
+        .file(alone)
+        .variable("WEBHOOK_EXPIRES_AT", "2027-01-31");
+    assert!(error.error().contains("without `webhook_url`"));
+    let named = format!("{alone}webhook_expires_at = \"2027-01-31\"\n");
+    assert_eq!(
+        Desk::new().file(&named).load().portals.webhook_ends.len(),
+        1
+    );
 }
 
 #[test]

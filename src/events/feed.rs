@@ -80,9 +80,7 @@ impl Feed {
         // The bell first: what is appended while the start is looked up rings it.
         let bell = store.head_changed();
         let head = store.head();
-        let oldest = store.oldest().await?;
-        // The newest number that is gone.
-        let floor = oldest.map_or(head, |oldest| oldest.saturating_sub(1));
+        let floor = store.floor().await?;
         let after = match start {
             Start::Now => head,
             Start::Earliest => floor,

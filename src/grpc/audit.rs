@@ -2,13 +2,22 @@
 //!
 //! Names and outcomes only, never what was said, and nothing of a credential.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use tracing::info;
 
-use super::caller::Caller;
-use crate::ids::{BotCode, PortalId};
+use crate::{
+    callers::Grant,
+    ids::{BotCode, PortalId},
+    log_limit::LogLimit,
+};
 
 /// Denials that are told in one second; who floods the door does not flood the log.
 const DENIALS: u32 = 20;
@@ -32,15 +41,13 @@ impl Place {
 }
 
 /// Tells of denials. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Audit(Arc<Mutex<Second>>);
+#[derive(Debug, Clone)]
+pub struct Audit(Arc<LogLimit>);
 
-/// The second that denials are counted in.
-#[derive(Debug, Default)]
-struct Second {
-    began: Option<Instant>,
-    told: u32,
-    untold: u64,
+impl Default for Audit {
+    fn default() -> Self {
+        Self(Arc::new(LogLimit::new(DENIALS)))
+    }
 }
 
 impl Audit {
@@ -52,7 +59,7 @@ impl Audit {
         call_id: &str,
         outcome: &str,
     ) {
-        let Some(untold) = self.may_tell(Instant::now()) else {
+        let Some(untold) = self.0.may_tell(Instant::now()) else {
             return;
         };
         info!(
@@ -68,29 +75,11 @@ impl Audit {
             "denied"
         );
     }
-
-    /// How many were passed over since the last one that was told; `None` to pass over this one.
-    fn may_tell(&self, now: Instant) -> Option<u64> {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = second
-            .began
-            .is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1));
-        if fresh {
-            second.began = Some(now);
-            second.told = 0;
-        }
-        if second.told >= DENIALS {
-            second.untold += 1;
-            return None;
-        }
-        second.told += 1;
-        Some(std::mem::take(&mut second.untold))
-    }
 }
 
 /// The line of a call that changes something, written when it ended, however it did.
 pub(super) struct Entry {
-    caller: Caller,
+    grant: Arc<Grant>,
     rpc: &'static str,
     place: Place,
     call_id: Arc<str>,
@@ -98,9 +87,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(caller: Caller, rpc: &'static str, place: Place, call_id: Arc<str>) -> Self {
+    pub(super) fn new(
+        grant: Arc<Grant>,
+        rpc: &'static str,
+        place: Place,
+        call_id: Arc<str>,
+    ) -> Self {
         Self {
-            caller,
+            grant,
             rpc,
             place,
             call_id,
@@ -119,7 +113,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         info!(
             target: "audit",
-            caller = self.caller.name(),
+            caller = self.grant.name(),
             rpc = %self.rpc,
             portal = %self.place.portal(),
             bot = self.place.bot(),
@@ -131,18 +125,14 @@ impl Drop for Entry {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn flood_of_denials_is_told_in_part_and_counted() {
-        let audit = Audit::default();
-        let now = Instant::now();
-        let told = (0..50).filter_map(|_| audit.may_tell(now)).count();
-        assert_eq!(told, 20);
-        let later = now + Duration::from_secs(1);
-        assert_eq!(audit.may_tell(later), Some(30));
-        assert_eq!(audit.may_tell(later), Some(0));
-    }
+/// Names a call in the log: a random start of the process and a number.
+pub(super) fn call_id() -> Arc<str> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static START: OnceLock<u32> = OnceLock::new();
+    let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());
+    let mut id = String::with_capacity(24);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Writing to a string cannot fail.
+    let _written = write!(id, "{start:08x}-{number:x}");
+    id.into()
 }

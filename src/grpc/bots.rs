@@ -93,6 +93,34 @@ impl BotService for Service {
         .await
     }
 
+    async fn rotate_bot_token(
+        &self,
+        request: Request<pb::RotateBotTokenRequest>,
+    ) -> Result<Response<pb::RotateBotTokenResponse>, Status> {
+        let (mut arrival, request) = Arrival::of(&self.0, Rpc::RotateBotToken, request);
+        let name = bot::name(&mut arrival, &request.portal, &request.bot_code)?;
+        let bots = self.0.bots.clone();
+        within(arrival, Work::Acts, |patience| async move {
+            let rotated = bots.rotate_token(name, &patience).await;
+            rotated.map(|()| pb::RotateBotTokenResponse {})
+        })
+        .await
+    }
+
+    async fn release_bot(
+        &self,
+        request: Request<pb::ReleaseBotRequest>,
+    ) -> Result<Response<pb::ReleaseBotResponse>, Status> {
+        let (mut arrival, request) = Arrival::of(&self.0, Rpc::ReleaseBot, request);
+        let (name, token) = bot::release(&mut arrival, request)?;
+        let bots = self.0.bots.clone();
+        within(arrival, Work::Acts, |patience| async move {
+            let released = bots.release(name, token, &patience).await;
+            released.map(|()| pb::ReleaseBotResponse {})
+        })
+        .await
+    }
+
     async fn register_command(
         &self,
         request: Request<pb::RegisterCommandRequest>,

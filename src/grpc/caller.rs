@@ -13,7 +13,6 @@ use tonic::{Request, metadata::MetadataMap};
 use super::{
     Parts, audit,
     convert::portal::Named,
-    deadline::call_id,
     status::{Failure, Refusal},
 };
 use crate::{
@@ -96,7 +95,7 @@ impl<'a> Arrival<'a> {
             metadata,
             caller,
             rpc,
-            call_id: call_id(),
+            call_id: audit::call_id(),
             place: audit::Place::default(),
         };
         (arrival, message)
@@ -235,18 +234,21 @@ impl Sight {
         }
     }
 
-    /// Looks whether the caller may still read, by the policy of now.
-    pub(super) fn renew(&mut self) -> Result<(), Refusal> {
+    /// Looks whether the caller may still read, by the policy of now. Says whether what it may do is
+    /// something else than before.
+    pub(super) fn renew(&mut self) -> Result<bool, Refusal> {
         let policy = self.callers.policy();
         let asked = self.policy.as_ref();
         if asked.is_some_and(|asked| Arc::ptr_eq(asked, &policy)) {
-            return Ok(());
+            return Ok(false);
         }
         let grant = policy.find(&self.caller.credential);
-        self.caller.grant = grant.map(Arc::clone).ok_or(Refusal::WrongCredential)?;
+        let grant = grant.map(Arc::clone).ok_or(Refusal::WrongCredential)?;
+        let differs = grant != self.caller.grant;
+        self.caller.grant = grant;
         self.policy = Some(policy);
         if self.caller.grant.allows(self.rpc) {
-            Ok(())
+            Ok(differs)
         } else {
             Err(Refusal::Denied)
         }

@@ -11,6 +11,7 @@ pub(super) mod message;
 pub(super) mod page;
 pub(super) mod portal;
 pub(super) mod subscription;
+pub(super) mod watch;
 
 mod check;
 mod content;

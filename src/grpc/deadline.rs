@@ -4,16 +4,7 @@
 //! So the work goes on in a task of its own when its caller is gone, and the caller is told shortly
 //! before its deadline that the outcome is unknown. What was not sent yet never will be.
 
-use std::{
-    fmt::Write as _,
-    future::Future,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
@@ -72,7 +63,7 @@ where
         let span = info_span!("call", rpc, call.id = %call_id);
         // Also when nobody waits for the end any more.
         let call_id = Arc::clone(&call_id);
-        let entry = || audit::Entry::new(caller, rpc, place, call_id);
+        let entry = || audit::Entry::new(caller.grant(), rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
         let running = run(patience).instrument(span).map(move |ended| {
             let ended = ended.map_err(Into::<Failure>::into);
@@ -150,18 +141,6 @@ fn timeout(metadata: &MetadataMap) -> Duration {
         .get("grpc-timeout")
         .and_then(|value| value.to_str().ok());
     sent.and_then(parse).unwrap_or(DEFAULT).min(LONGEST)
-}
-
-/// Names a call in the log: a random start of the process and a number.
-pub(super) fn call_id() -> Arc<str> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    static START: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    let start = START.get_or_init(|| getrandom::u32().unwrap_or_default());
-    let mut id = String::with_capacity(24);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // Writing to a string cannot fail.
-    let _written = write!(id, "{start:08x}-{number:x}");
-    id.into()
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 mod connection;
 pub(super) mod guard;
 mod limits;
-pub(super) mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,9 +19,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::connection::Stream as Bytes;
 pub(super) use self::connection::{Connection, Peer};
-use self::{connection::Stream as Bytes, tls::Tls};
-use crate::{fault::Chain, socket::Socket};
+use crate::{
+    fault::Chain,
+    socket::Socket,
+    tls::{self, Protocol, Tls},
+};
 
 /// Owner and group may connect to the Unix socket.
 const MODE: u32 = 0o660;
@@ -75,7 +78,7 @@ struct Entry {
 impl Door {
     pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
         let tls = match &config.tls {
-            Some(files) => Some(Tls::load(files.clone()).await?),
+            Some(files) => Some(Tls::load(files.clone(), Protocol::Http2).await?),
             None => None,
         };
         let address = config.listen;

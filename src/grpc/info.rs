@@ -11,7 +11,15 @@ use crate::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 4] = ["idempotency-keys", "messages", "oauth", "portals"];
+const FEATURES: [&str; 7] = [
+    "bot-tokens",
+    "idempotency-keys",
+    "messages",
+    "oauth",
+    "portal-details",
+    "portals",
+    "watch-portals",
+];
 
 pub(super) struct Service(pub(super) Parts);
 

@@ -2,7 +2,16 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Parts, caller::Arrival, convert::portal, status::Refusal};
+use tracing::debug;
+
+use super::{
+    Parts,
+    caller::Arrival,
+    convert::portal,
+    deadline::{Work, within},
+    status::Refusal,
+    watch,
+};
 use crate::{
     callers::Rpc,
     proto::v1::{self as pb, portal_service_server::PortalService},
@@ -31,6 +40,16 @@ impl PortalService for Service {
         }))
     }
 
+    type WatchPortalsStream = watch::PortalStream;
+
+    async fn watch_portals(
+        &self,
+        request: Request<pb::WatchPortalsRequest>,
+    ) -> Result<Response<Self::WatchPortalsStream>, Status> {
+        let (arrival, request) = Arrival::of(&self.0, Rpc::WatchPortals, request);
+        watch::open(&self.0, arrival, &request)
+    }
+
     async fn get_portal(
         &self,
         request: Request<pb::GetPortalRequest>,
@@ -39,8 +58,17 @@ impl PortalService for Service {
         let id = portal::one(&mut arrival, &request)?;
         let found = self.0.portals.get(&id);
         let found = found.ok_or_else(|| Refusal::UnknownPortal(id.to_string()))?;
-        Ok(Response::new(pb::GetPortalResponse {
-            portal: Some(portal::portal(&found)),
-        }))
+        let ask = request.ask_portal;
+        within(arrival, Work::Reads, |patience| async move {
+            if ask {
+                // What it does not tell stays untold; its state says why.
+                let asked = tokio::join!(found.revision(&patience), found.scopes(&patience));
+                debug!(portal.id = %found.id(), revision = asked.0.is_ok(), scopes = asked.1.is_ok(), "portal was asked for itself");
+            }
+            Ok::<_, crate::portal::Error>(pb::GetPortalResponse {
+                portal: Some(portal::portal(&found)),
+            })
+        })
+        .await
     }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -15,14 +17,16 @@ use super::{
     admission::Admission,
     assume::Assumptions,
     auth::Credential,
+    board::Board,
     home::{Home, Hosts},
     limit::{Limit, Memory},
+    metrics::Instruments,
     oauth::Authority,
     probe,
     queue::Queue,
     refresh::Refresher,
     retry,
-    sender::Sender,
+    sender::{Sender, Tools},
     tokens::{self, Keyring},
     transport::{self, SecretUrl, Transport},
 };
@@ -38,6 +42,8 @@ use crate::{
 pub struct Config {
     /// Every configured portal, and what lets us in there.
     pub portals: BTreeMap<PortalId, Access>,
+    /// When their webhooks end, where they do.
+    pub webhook_ends: BTreeMap<PortalId, Timestamp>,
     /// Our application; without it no portal lets us in by OAuth.
     pub application: Option<Application>,
     /// The portal that an empty name means.
@@ -92,6 +98,7 @@ pub(super) struct All {
     pub(super) changes: Mutex<()>,
     default: Option<PortalId>,
     pub(super) workshop: Workshop,
+    pub(super) board: Board,
 }
 
 /// What every portal is made with.
@@ -110,7 +117,8 @@ pub(super) struct Workshop {
     pub(super) memory: Memory,
     pub(super) store: Store,
     pub(super) hold: Hold,
-    clock: Clock,
+    pub(super) clock: Clock,
+    instruments: Instruments,
     life: Lifecycle,
 }
 
@@ -133,6 +141,7 @@ impl Portals {
         clock: Clock,
         store: &Store,
         mut kept: Kept,
+        meter: &Meter,
         life: &Lifecycle,
     ) -> Result<Self, transport::Error> {
         for (id, url) in kept.webhooks.drain(..) {
@@ -178,15 +187,22 @@ impl Portals {
             store: store.clone(),
             hold,
             clock,
+            instruments: Instruments::new(meter),
             life: life.clone(),
         };
         let portals = workshop.make_all(config.portals, kept);
+        for (id, ends) in config.webhook_ends {
+            if let Some(portal) = portals.get(&id) {
+                portal.0.sender.set_webhook_ends(Some(ends));
+            }
+        }
         Ok(Self(Arc::new(All {
             portals: RwLock::new(portals),
             changed: watch::Sender::new(()),
             changes: Mutex::default(),
             default: config.default,
             workshop,
+            board: Board::default(),
         })))
     }
 
@@ -378,6 +394,7 @@ impl Workshop {
             store: self.store.clone(),
             hold: self.hold.clone(),
             clock: self.clock,
+            metrics: self.instruments.of(id.as_str()),
             life: self.life.clone(),
         };
         let home = endpoint.as_deref().and_then(|base| base.parse().ok());
@@ -388,6 +405,7 @@ impl Workshop {
             }
             Some(OAuth {
                 member_id,
+                looked: std::sync::Mutex::default(),
                 _running: AbortOnDropHandle::new(tokio::spawn(
                     refresher.clone().run(queue.clone()),
                 )),
@@ -420,8 +438,11 @@ impl Workshop {
             Assumptions::new(assume.unwrap_or(self.assume_of_others)),
             home,
             limit,
-            self.transport.clone(),
-            self.clock,
+            Tools {
+                transport: self.transport.clone(),
+                clock: self.clock,
+                metrics: self.instruments.of(id.as_str()),
+            },
         ));
         let queue = Queue::start(Arc::clone(&sender));
         let oauth = oauth(&queue);
@@ -433,6 +454,7 @@ impl Workshop {
             sender,
             _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
             oauth,
+            details: super::details::Details::default(),
             admission: Admission::default(),
             retries: retry::Budget::new(self.attempts),
         }))

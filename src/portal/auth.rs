@@ -1,21 +1,14 @@
 //! Adds a portal's credential to a call, and is the only place that knows it.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use serde_json::Value;
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use super::{
     Call, Cause,
-    batch::Load,
+    bot_key::Lease,
     tokens::Keyring,
     transport::{Body, SecretUrl},
-    wire::{
-        Method,
-        batch::looks_like_reference,
-        form::{self, Booleans},
-        method::BotToken,
-    },
+    wire::{Method, batch::looks_like_reference, method::BotToken},
 };
 use crate::ids::Invalid;
 
@@ -86,6 +79,18 @@ impl WebhookUrl {
         self.0.place()
     }
 
+    /// Number of the user that it acts for.
+    pub(super) fn user(&self) -> Option<String> {
+        Self::user_of(&self.0)
+    }
+
+    /// The same of an address that was such a URL.
+    pub(super) fn user_of(address: &SecretUrl) -> Option<String> {
+        let path: Vec<_> = address.expose().path_segments()?.collect();
+        let rest = path.iter().rposition(|part| *part == "rest")?;
+        path.get(rest + 1).map(|user| (*user).to_owned())
+    }
+
     /// The address itself. For sending only.
     pub(super) fn into_address(self) -> SecretUrl {
         self.0
@@ -107,18 +112,22 @@ impl Credential {
         }
     }
 
-    /// A call as an entry of a batch; nothing when it must travel alone.
-    pub(super) fn entry(&self, load: &Load, call: &Call) -> Option<String> {
-        let entry = load.text();
+    /// The entry of a batch with the token of the call's bot; nothing when it must travel alone.
+    pub(super) fn entry(
+        &self,
+        entry: String,
+        call: &Call,
+        lease: Option<&Lease>,
+    ) -> Option<String> {
         let token = match self {
-            Self::Webhook => call.bot_token.as_ref(),
+            Self::Webhook => lease,
             // The tokens of the batch are those of its entries.
             Self::OAuth(_) => None,
         };
         let Some(token) = token else {
-            return Some(entry.to_owned());
+            return Some(entry);
         };
-        let token = token.expose_secret();
+        let token = token.token().expose_secret();
         if call.method.bot_token() != BotToken::Top || looks_like_reference(token) {
             return None;
         }
@@ -153,18 +162,16 @@ impl Credential {
 
 impl Pass {
     /// The body of a call.
-    pub(super) fn authorize(&self, call: &Call) -> Result<Body, Cause> {
+    pub(super) fn authorize(&self, call: &Call, lease: Option<&Lease>) -> Result<Body, Cause> {
         let access = match self {
             Self::Webhook => None,
             Self::OAuth(token, _) => Some(token),
         };
         if call.method != Method::MessageCommand {
-            let json = serde_json::to_vec(&WithTokens { call, access });
-            return Ok(Body::Json(json.map_err(|_| Cause::BadArguments)?.into()));
+            return Ok(Body::Json(self.json(call, lease).into()));
         }
         // In private dialogs Bitrix24 reads this method's form variables only (C19).
-        let form = form::encode(&call.params, Booleans::YesNo);
-        let mut form = form.map_err(|_| Cause::BadArguments)?;
+        let mut form = call.params.to_form().map_err(|_| Cause::BadArguments)?;
         if let Some(access) = access {
             let token = utf8_percent_encode(access.expose_secret(), NON_ALPHANUMERIC);
             let and = if form.is_empty() { "" } else { "&" };
@@ -172,43 +179,73 @@ impl Pass {
         }
         Ok(Body::Form(form.into()))
     }
-}
 
-/// The parameters of a call with the access token, or else its bot's token, in their places.
-struct WithTokens<'a> {
-    call: &'a Call,
-    access: Option<&'a SecretString>,
-}
-
-impl Serialize for WithTokens<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Call {
-            method,
-            params,
-            bot_token,
-            ..
-        } = self.call;
-        let token = bot_token.as_ref().filter(|_| self.access.is_none());
-        let token = token.map(ExposeSecret::expose_secret);
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(access) = self.access {
-            map.serialize_entry("auth", access.expose_secret())?;
+    /// The parameters with the access token, or else the token of the call's bot, in their places.
+    fn json(&self, call: &Call, lease: Option<&Lease>) -> Vec<u8> {
+        let (auth, bot) = match (self, lease.map(Lease::token)) {
+            (Self::OAuth(access, _), _) => (Some(("auth", access)), None),
+            (Self::Webhook, Some(token)) => match call.method.bot_token() {
+                BotToken::Top => (Some(("botToken", token)), None),
+                BotToken::Fields => (None, Some(token)),
+                BotToken::None => (None, None),
+            },
+            (Self::Webhook, None) => (None, None),
+        };
+        let mut body = Vec::with_capacity(call.params.json().len() + 128);
+        body.push(b'{');
+        if let Some((name, secret)) = auth {
+            member(&mut body, name, &quoted(secret));
         }
-        if let (Some(token), BotToken::Top) = (token, method.bot_token()) {
-            map.serialize_entry("botToken", token)?;
+        if let Some(next) = &call.next_token {
+            member(&mut body, "fields", &with_token(next, b"}"));
         }
-        for (name, value) in params {
-            match (token, method.bot_token(), value) {
-                (Some(token), BotToken::Fields, Value::Object(fields)) if name == "fields" => {
-                    let mut fields = fields.clone();
-                    fields.insert("botToken".to_owned(), token.into());
-                    map.serialize_entry(name, &fields)?;
+        match bot {
+            None => more(&mut body, call.params.json()),
+            Some(token) => {
+                for (name, value) in call.params.iter() {
+                    match (name, value.strip_prefix(b"{")) {
+                        ("fields", Some(fields)) => {
+                            member(&mut body, name, &with_token(token, fields));
+                        }
+                        _ => member(&mut body, name, value),
+                    }
                 }
-                _ => map.serialize_entry(name, value)?,
             }
         }
-        map.end()
+        body.push(b'}');
+        body
     }
+}
+
+/// An object that begins with a bot's token; `rest` is what follows the brace that opens it.
+fn with_token(token: &SecretString, rest: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut object = b"{".to_vec();
+    member(&mut object, "botToken", &quoted(token));
+    if rest != b"}" {
+        object.push(b',');
+    }
+    object.extend_from_slice(rest);
+    Zeroizing::new(object)
+}
+
+/// Adds a member to an open object; `value` is JSON.
+fn member(object: &mut Vec<u8>, name: &str, value: &[u8]) {
+    more(object, format!("\"{name}\":").as_bytes());
+    object.extend_from_slice(value);
+}
+
+/// Adds members to an open object.
+fn more(object: &mut Vec<u8>, members: &[u8]) {
+    if object.last() != Some(&b'{') && !members.is_empty() {
+        object.push(b',');
+    }
+    object.extend_from_slice(members);
+}
+
+/// A secret as JSON.
+fn quoted(secret: &SecretString) -> Zeroizing<Vec<u8>> {
+    let json = serde_json::to_vec(secret.expose_secret());
+    Zeroizing::new(json.expect("a text can always be written"))
 }
 
 #[cfg(test)]

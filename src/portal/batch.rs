@@ -1,12 +1,12 @@
 //! Several calls in one request.
 //!
 //! Bitrix24 counts a batch as one request, but it replaces what looks like a reference to another call
-//! in any text of it. [`load`] lets through only calls that arrive exactly as they are; each entry of
+//! in any text of it. [`entry`] lets through only calls that arrive exactly as they are; each entry of
 //! the answer is judged by itself.
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
@@ -21,43 +21,31 @@ use super::{
     },
 };
 
-/// A call as an entry of a batch, without its bot's token.
-#[derive(Debug)]
-pub(super) struct Load(String);
-
 /// A call that travels with others.
 #[derive(Debug)]
 pub(super) struct Passenger {
     pub(super) call: Arc<Call>,
     pub(super) patience: Patience,
-    pub(super) load: Option<Load>,
     pub(super) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
-impl Load {
-    pub(super) fn text(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The call as an entry of a batch, or nothing when it must travel alone.
-pub(super) fn load(call: &Call) -> Option<Load> {
+/// The call as an entry of a batch, without its bot's token; nothing when it must travel alone.
+pub(super) fn entry(call: &Call) -> Option<String> {
     let token_in_fields = call.bot_token.is_some() && call.method.bot_token() == BotToken::Fields;
     if call.alone || token_in_fields {
         return None;
     }
-    batch::entry(call.method, &call.params).ok().map(Load)
+    batch::entry(call.method, &call.params.to_map()).ok()
 }
 
-/// The parameters of a batch of these entries.
-pub(super) fn params(entries: impl Iterator<Item = String>) -> Map<String, Value> {
+/// A batch of these entries.
+pub(super) fn call(entries: impl Iterator<Item = String>) -> Call {
     let commands = entries
         .enumerate()
         .map(|(index, entry)| (key(index), Value::String(entry)));
-    Map::from_iter([
-        ("halt".to_owned(), Value::from(0)),
-        ("cmd".to_owned(), Value::Object(commands.collect())),
-    ])
+    Call::new(Method::Batch)
+        .with("halt", 0)
+        .with("cmd", Value::Object(commands.collect()))
 }
 
 /// Padded, so that the order of the keys is the order of the calls.

@@ -1,5 +1,7 @@
 //! One call of a method, and the patience of whoever waits for it.
 
+mod params;
+
 use std::{
     fmt,
     sync::{
@@ -9,11 +11,13 @@ use std::{
 };
 
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Method;
+use self::params::Params;
+use super::{BotSecret, Cause, bot_key::Lease, wire::Method};
 
 /// A method with its parameters, without any credential of the portal.
 #[derive(Debug, Clone)]
@@ -21,9 +25,11 @@ pub struct Call {
     /// The method.
     pub method: Method,
     /// Its parameters as documented.
-    pub params: Map<String, Value>,
+    pub(super) params: Params,
     /// The token of the bot that calls, where the method wants one.
-    pub bot_token: Option<SecretString>,
+    pub bot_token: Option<BotSecret>,
+    /// The token that is to take its place.
+    pub next_token: Option<SecretString>,
     /// Asked at the moment of sending.
     pub guard: Option<Guard>,
     /// Whether it must not travel with others.
@@ -78,8 +84,9 @@ impl Call {
     pub fn new(method: Method) -> Self {
         Self {
             method,
-            params: Map::new(),
+            params: Params::default(),
             bot_token: None,
+            next_token: None,
             guard: None,
             alone: false,
         }
@@ -87,8 +94,8 @@ impl Call {
 
     /// The same with one more parameter.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.params.insert(name.to_owned(), value.into());
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.params.add(name, &value.into());
         self
     }
 
@@ -121,29 +128,33 @@ impl Call {
             .params
             .get("botId")
             .or_else(|| self.params.get("BOT_ID"));
-        id.and_then(Value::as_i64).unwrap_or(0)
+        id.and_then(|id| serde_json::from_slice(id).ok())
+            .unwrap_or(0)
     }
 
     /// The key under which the portal posts a message once: not together with forwards or in the
     /// system's name (C20.1).
     #[must_use]
-    pub fn message_key(&self) -> Option<&str> {
-        let fields = self.params.get("fields")?;
-        let bare = ["forwardIds", "system"]
-            .iter()
-            .all(|name| fields.get(*name).is_none());
-        let key = fields.get("templateId")?.as_str();
-        key.filter(|_| bare && self.method == Method::MessageSend)
+    pub fn message_key(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            template_id: String,
+            forward_ids: Option<IgnoredAny>,
+            system: Option<IgnoredAny>,
+        }
+        if self.method != Method::MessageSend {
+            return None;
+        }
+        let fields: Fields = serde_json::from_slice(self.params.get("fields")?).ok()?;
+        let bare = fields.forward_ids.is_none() && fields.system.is_none();
+        bare.then_some(fields.template_id)
     }
 
     /// Bytes of its parameters, about.
     #[must_use]
     pub fn size(&self) -> usize {
-        let members = self
-            .params
-            .iter()
-            .map(|(name, value)| name.len() + size(value));
-        size_of::<Self>() + members.sum::<usize>()
+        size_of::<Self>() + self.params.json().len()
     }
 
     /// What it must not overtake.
@@ -152,7 +163,7 @@ impl Call {
         let text = |name: &str| {
             self.params
                 .get(name)
-                .map(ToString::to_string)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
                 .unwrap_or_default()
         };
         let (what, object) = match self.method {
@@ -173,26 +184,34 @@ impl Call {
         })
     }
 
+    /// The same without room for more: thousands may wait.
+    pub(super) fn shrunk(mut self) -> Self {
+        self.params.shrink();
+        self
+    }
+
     /// The same on behalf of a bot.
     #[must_use]
-    pub fn as_bot(mut self, token: SecretString) -> Self {
+    pub fn as_bot(mut self, token: BotSecret) -> Self {
         self.bot_token = Some(token);
         self
     }
-}
 
-/// Bytes of a value, about; without writing it out, since every call is weighed.
-fn size(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Array(items) => items.iter().map(size).sum(),
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, value)| name.len() + size(value))
-                .sum(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        }
+    /// The same with the token that is to take the place of its bot's, in its fields.
+    #[must_use]
+    pub fn with_next_token(mut self, token: SecretString) -> Self {
+        self.next_token = Some(token);
+        self.alone = true;
+        self
+    }
+
+    /// The token of its bot to go out with now.
+    pub(super) fn lease(&self) -> Result<Option<Lease>, Cause> {
+        let Some(token) = &self.bot_token else {
+            return Ok(None);
+        };
+        token.lease().map(Some).ok_or(Cause::BotTokenChanging)
+    }
 }
 
 const WAITING: u8 = 0;

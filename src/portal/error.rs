@@ -54,6 +54,8 @@ pub enum Credential {
     Spent,
     /// A refresh brought tokens of another account or user.
     Foreign,
+    /// It refuses a webhook that has ended by the configuration.
+    WebhookEnded,
 }
 
 /// What went wrong, as far as a reaction depends on it.
@@ -125,6 +127,12 @@ pub enum Cause {
     /// The bot is there, but it belongs to another token or application than ours.
     #[error("the portal does not accept our token of this bot")]
     BotToken,
+    /// Another token of this bot takes the place of ours just now.
+    #[error("the bot's token is being replaced")]
+    BotTokenChanging,
+    /// The portal did not take another token for this bot.
+    #[error("the portal does not replace the bot's token")]
+    RotationRefused,
     /// The token itself is not one the portal takes, or none was sent.
     #[error("the portal does not take our token of this bot for one")]
     BotTokenUnusable,
@@ -203,6 +211,7 @@ impl fmt::Display for Credential {
             Self::UserGone => "its user cannot be authorized",
             Self::UserRestricted => "its user may not use the application",
             Self::Spent => "its refresh token is no longer good",
+            Self::WebhookEnded => "its `webhook_expires_at` is over",
             Self::Foreign => "its refresh brought tokens of another account or user",
         })
     }
@@ -337,6 +346,7 @@ impl Cause {
             Self::BotMissing
                 | Self::BotToken
                 | Self::BotTokenUnusable
+                | Self::RotationRefused
                 | Self::BotCodeTaken
                 | Self::BotLimit
                 | Self::CommandMissing
@@ -357,6 +367,7 @@ impl Cause {
             Self::Throttled
             | Self::AuthorizationDown
             | Self::AuthorizationServer
+            | Self::BotTokenChanging
             | Self::Unreachable(_) => Some(Duration::from_secs(1)),
             Self::Blocked => Some(Duration::from_secs(10)),
             Self::OperatingLimit => Some(Duration::from_secs(300)),

@@ -16,7 +16,7 @@ use ring::digest::{SHA256, digest};
 use tracing::{info, warn};
 use url::{Host, Url};
 
-use super::transport::SecretUrl;
+use super::{transport::SecretUrl, wire::Method};
 use crate::{
     fault::Chain,
     ids::PortalId,
@@ -139,6 +139,25 @@ impl Home {
         place.current = Some(base.clone());
         place.configured = Some(base);
         self.untried.store(false, Ordering::Relaxed);
+    }
+
+    /// Another address is configured. Tells the one before, unless it is the same.
+    pub(super) fn reconfigure(&self, base: SecretUrl) -> Option<SecretUrl> {
+        let mut place = self.change();
+        if place.configured.as_ref() == Some(&base) {
+            return None;
+        }
+        place.before = None;
+        place.current = Some(base.clone());
+        self.untried.store(false, Ordering::Relaxed);
+        place.configured.replace(base)
+    }
+
+    /// Whether a call of this method would go to another address now than to the one asked, at the same
+    /// place.
+    pub(super) fn has_left(&self, asked: &SecretUrl, method: Method) -> bool {
+        let now = self.method(method.as_str());
+        now.is_some_and(|now| now != *asked)
     }
 
     /// The address asked leads to another one. Says whether to go there, or wherever we went since.

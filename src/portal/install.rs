@@ -3,8 +3,18 @@
 //! Whoever calls this has made sure that the news is true (C8.2). Here is only decided whether it can
 //! be used, and that it is durable before anything else sees it.
 
+mod claim;
+mod code;
+mod payment;
+mod proof;
+
 use tracing::info;
 
+pub use self::{
+    claim::{Claim, ClaimError, Vouched},
+    code::Expected,
+    proof::Remains,
+};
 use super::{Portal, Portals, WebhookUrl, all::account_names};
 use crate::{
     ids::PortalId,
@@ -138,17 +148,25 @@ impl Portals {
         let Some(portal) = self.get(id) else {
             return Ok(());
         };
-        let Some(oauth) = &portal.0.oauth else {
+        if portal.0.oauth.is_none() {
             return Ok(());
-        };
+        }
         all.workshop.store.erase_pair(id).await?;
+        self.forget_tokens(&portal);
+        Ok(())
+    }
+
+    /// The tokens of a portal are no longer in the store.
+    fn forget_tokens(&self, portal: &Portal) {
+        let (all, id) = (&self.0, portal.id());
         info!(portal.id = %id, "application is removed");
-        let error = oauth.refresher.keyring.lose();
-        oauth.refresher.close(&portal.0.queue, &error);
+        if let Some(oauth) = &portal.0.oauth {
+            let error = oauth.refresher.keyring.lose();
+            oauth.refresher.close(&portal.0.queue, &error);
+        }
         if !all.workshop.members.values().any(|known| known == id) {
             all.remove(id);
         }
-        Ok(())
     }
 
     async fn write_down(

@@ -1,27 +1,38 @@
-//! Asks the authorization server for new tokens (C7).
+//! Asks the authorization server for new tokens, and what those are worth that came to us (C7).
 //!
 //! The only place that knows our client secret. It and the refresh tokens go to the hosts that the
 //! operator named and to no other, whatever a pair or an answer says; what leads elsewhere is not
 //! followed. They travel in the query, so an address of this module is never shown.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    sync::{PoisonError, RwLock},
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use url::{Host, Url};
 
 use super::{
     by_chance,
-    transport::{Failure, SecretUrl, Transport},
-    wire::oauth::{self as wire, Tokens},
+    transport::{Body, Failure, SecretUrl, Transport},
+    wire::oauth::{self as wire, AppInfo, Tokens},
 };
 use crate::ids::Invalid;
 
 /// Refreshes at once at one authorization server: the tokens of many portals end together.
 const AT_ONCE: usize = 4;
+
+/// The same of questions that strangers make us ask, which are not to hold up refreshes.
+const STRANGERS: usize = 4;
+
+/// How long such a question may take; a code lives 30 seconds.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Who had to wait for that begins within this time after, each at another moment.
 const SPREAD: std::time::Duration = std::time::Duration::from_millis(500);
@@ -55,8 +66,10 @@ pub struct ServerName {
 #[derive(Debug)]
 pub(super) struct Authority {
     application: Application,
+    client_secret: RwLock<SecretString>,
     transport: Transport,
     doors: BTreeMap<ServerName, Semaphore>,
+    strangers: Semaphore,
 }
 
 /// Why there are no new tokens.
@@ -71,6 +84,9 @@ pub(super) enum Trouble {
     /// It gave no answer, perhaps after it exchanged the token.
     #[error("the authorization server did not answer")]
     Silent(#[source] Failure),
+    /// It did not answer in the time that there was.
+    #[error("the authorization server did not answer in time")]
+    Late,
 }
 
 impl Trouble {
@@ -152,6 +168,11 @@ impl Servers {
         let named = ServerName::of(endpoint)?;
         self.iter().find(|name| **name == named)
     }
+
+    /// The same, and the first one in place of one that is not among them.
+    fn find_or_first(&self, endpoint: Option<&str>) -> &ServerName {
+        self.find(endpoint).unwrap_or(&self.first)
+    }
 }
 
 impl Authority {
@@ -159,9 +180,27 @@ impl Authority {
         let names = application.servers.iter().cloned();
         Self {
             doors: names.map(|name| (name, Semaphore::new(AT_ONCE))).collect(),
+            strangers: Semaphore::new(STRANGERS),
+            client_secret: RwLock::new(application.client_secret.clone()),
             application,
             transport,
         }
+    }
+
+    /// The public name of our application.
+    pub(super) fn client_id(&self) -> &str {
+        &self.application.client_id
+    }
+
+    /// Goes on with this secret. Says whether it is another one than before.
+    pub(super) fn renew(&self, secret: SecretString) -> bool {
+        let mut known = self
+            .client_secret
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let differs = known.expose_secret() != secret.expose_secret();
+        *known = secret;
+        differs
     }
 
     /// Whether the server of this endpoint may be told our secrets.
@@ -179,7 +218,67 @@ impl Authority {
         let server = self.application.servers.find(endpoint);
         let server = server.ok_or(Trouble::Forbidden)?;
         let _inside = self.enter(server).await;
-        let url = self.address(server, refresh_token);
+        self.tokens(server, "refresh_token", "refresh_token", refresh_token)
+            .await
+    }
+
+    /// Exchanges the code of an authorization for the first tokens, at the server of this endpoint if
+    /// it is one of ours, else at the first. The code may be spent whatever comes back.
+    pub(super) async fn exchange(
+        &self,
+        endpoint: Option<&str>,
+        code: &SecretString,
+    ) -> Result<Tokens, Trouble> {
+        let server = self.application.servers.find_or_first(endpoint);
+        self.asked_by_strangers(self.tokens(server, "authorization_code", "code", code))
+            .await
+    }
+
+    /// Asks the server of this endpoint if it is one of ours, else the first, what an access token is
+    /// worth. Its answer is the only one to believe.
+    pub(super) async fn app_info(
+        &self,
+        endpoint: Option<&str>,
+        access_token: &SecretString,
+    ) -> Result<AppInfo, Trouble> {
+        let server = self.application.servers.find_or_first(endpoint);
+        let url = format!("https://{server}/rest/app.info").parse();
+        let url: SecretUrl = url.map_err(|_| Trouble::Forbidden)?;
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("auth", access_token.expose_secret())
+            .finish();
+        let asking = async {
+            let answer = self.transport.post(&url, Body::Form(form.into())).await;
+            let answer = answer.map_err(Trouble::Silent)?;
+            let content_type = answer.content_type.as_deref();
+            Ok(wire::app_info(answer.status, content_type, &answer.body)?)
+        };
+        self.asked_by_strangers(asking).await
+    }
+
+    /// Asks something because a stranger wants it.
+    async fn asked_by_strangers<T>(
+        &self,
+        asking: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let bounded = async {
+            // Never closed.
+            let _inside = self.strangers.acquire().await.ok();
+            asking.await
+        };
+        timeout(PATIENCE, bounded)
+            .await
+            .unwrap_or(Err(Trouble::Late))
+    }
+
+    async fn tokens(
+        &self,
+        server: &ServerName,
+        grant_type: &str,
+        name: &str,
+        grant: &SecretString,
+    ) -> Result<Tokens, Trouble> {
+        let url = self.address(server, grant_type, name, grant);
         let url = url.ok_or(Trouble::Forbidden)?;
         let answer = self.transport.get(&url).await.map_err(Trouble::Silent)?;
         let content_type = answer.content_type.as_deref();
@@ -197,16 +296,23 @@ impl Authority {
         Some(inside)
     }
 
-    fn address(&self, server: &ServerName, refresh_token: &SecretString) -> Option<SecretUrl> {
+    fn address(
+        &self,
+        server: &ServerName,
+        grant_type: &str,
+        name: &str,
+        grant: &SecretString,
+    ) -> Option<SecretUrl> {
+        let secret = self
+            .client_secret
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut url: Url = format!("https://{server}/oauth/token/").parse().ok()?;
         url.query_pairs_mut()
-            .append_pair("grant_type", "refresh_token")
+            .append_pair("grant_type", grant_type)
             .append_pair("client_id", &self.application.client_id)
-            .append_pair(
-                "client_secret",
-                self.application.client_secret.expose_secret(),
-            )
-            .append_pair("refresh_token", refresh_token.expose_secret());
+            .append_pair("client_secret", secret.expose_secret())
+            .append_pair(name, grant.expose_secret());
         SecretUrl::try_from(url).ok()
     }
 }

@@ -21,11 +21,12 @@ use self::lanes::Lanes;
 pub(super) use self::lanes::TOGETHER;
 pub use self::lanes::Waiting;
 use super::{
-    Error, Patience,
-    batch::{self, Load, Passenger},
+    BotSecret, Error, Patience,
+    batch::{self, Passenger},
     call::{Call, Lane},
     error::Cause,
     home::Home,
+    metrics::Metrics,
     sender::Sender,
     state::{Gate, PROBE},
     wire::{Method, Reply, batch::MOST_CALLS},
@@ -60,8 +61,8 @@ struct Entry {
     call: Arc<Call>,
     patience: Patience,
     since: Instant,
-    /// Its text as an entry of a batch; `None` when it must travel alone.
-    load: Option<Load>,
+    /// Whether it may travel with others. Its text as an entry of a batch is made when it leaves.
+    fits: bool,
     reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
@@ -94,11 +95,13 @@ impl Queue {
         self.0.sender.gate.pass(call.method)?;
         if self.0.may_leave_at_once(call.method) {
             let _under_way = UnderWay(&self.0);
+            self.0.sender.metrics.left(1);
             // Apart, since thousands may wait and few are on their way.
             return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
         let method = call.method;
-        let answer = self.0.enter(&mut self.0.state(), call, patience)?;
+        let fits = batch::entry(&call).is_some();
+        let answer = self.0.enter(&mut self.0.state(), call, fits, patience)?;
         self.0.changed.notify_one();
         self.0.answer(method, answer, patience).await
     }
@@ -110,11 +113,13 @@ impl Queue {
         calls: Vec<Call>,
         patience: &Patience,
     ) -> Vec<impl Future<Output = Result<Reply, Error>> + use<>> {
+        let fit = |call: Call| (batch::entry(&call).is_some(), Arc::new(call));
+        let calls: Vec<_> = calls.into_iter().map(fit).collect();
         let mut state = self.0.state();
-        let enter = |call: Call| {
+        let enter = |(fits, call): (bool, Arc<Call>)| {
             let method = call.method;
             let passed = self.0.sender.gate.pass(method);
-            let entered = passed.and_then(|()| self.0.enter(&mut state, Arc::new(call), patience));
+            let entered = passed.and_then(|()| self.0.enter(&mut state, call, fits, patience));
             let (inner, patience) = (Arc::clone(&self.0), patience.clone());
             async move { inner.answer(method, entered?, &patience).await }
         };
@@ -130,7 +135,12 @@ impl Queue {
     /// # Errors
     ///
     /// When there are none before patience ends, or there will be none. Nothing was sent.
-    pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
+    pub(super) async fn ready(&self, call: &Call, patience: &Patience) -> Result<(), Error> {
+        let method = call.method;
+        if let Some(token) = call.bot_token.as_ref().filter(|token| token.is_closed()) {
+            self.gate().pass(method)?;
+            Box::pin(self.bot_ready(token, method, patience)).await?;
+        }
         match self.0.sender.credential.keyring() {
             Some(keyring) if !keyring.is_good() => {
                 if !keyring.is_failing() {
@@ -141,6 +151,33 @@ impl Queue {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is measured on the way.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.sender.metrics
+    }
+
+    /// Waits until a bot's token is there to go out with.
+    async fn bot_ready(
+        &self,
+        token: &BotSecret,
+        method: Method,
+        patience: &Patience,
+    ) -> Result<(), Error> {
+        let deadline = async {
+            match patience.deadline() {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = token.ready() => Ok(()),
+            () = patience.left() => Err(Cause::CallerLeft),
+            () = deadline => Err(Cause::CallerLeft),
+        }
+        .map_err(|cause| Error::new(method, cause).at(&self.0.sender.portal))
     }
 
     /// Whether the portal is called at all.
@@ -215,6 +252,7 @@ impl Inner {
         &self,
         state: &mut State,
         call: Arc<Call>,
+        fits: bool,
         patience: &Patience,
     ) -> Result<oneshot::Receiver<Result<Reply, Error>>, Error> {
         let method = call.method;
@@ -224,14 +262,15 @@ impl Inner {
             let leaves = self.earliest(state, method, now);
             if leaves >= deadline {
                 let refused = Error::new(method, Cause::WaitTooLong).at(&self.sender.portal);
+                self.sender.metrics.refused(&refused);
                 return Err(refused.wait(leaves - now));
             }
         }
         state.waiting += 1;
         let (lane, bot) = (call.lane(), call.bot());
         let entry = Entry {
-            load: batch::load(&call),
             call,
+            fits,
             patience: patience.clone(),
             since: now,
             reply,
@@ -364,6 +403,11 @@ async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
 /// Sends calls that left the line together, and answers each.
 async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
     let _under_way = UnderWay(&inner);
+    let metrics = &inner.sender.metrics;
+    metrics.left(group.len());
+    for entry in &group {
+        metrics.waited(entry.call.lane(), entry.since.elapsed());
+    }
     if let [_] = group[..]
         && let Some(entry) = group.pop()
     {
@@ -377,7 +421,6 @@ async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
         .map(|entry| Passenger {
             call: entry.call,
             patience: entry.patience,
-            load: entry.load,
             reply: entry.reply,
         })
         .collect();

@@ -19,6 +19,7 @@ use super::{
     Cause, Error, Health, Hold, by_chance,
     error::Credential,
     home::Hosts,
+    metrics::Metrics,
     oauth::{Authority, Trouble},
     probe,
     queue::Queue,
@@ -59,6 +60,7 @@ pub(super) struct Refresher {
     pub(super) store: Store,
     pub(super) hold: Hold,
     pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
     pub(super) life: Lifecycle,
 }
 
@@ -70,6 +72,15 @@ enum Outcome {
     Refused { error: Error, for_good: bool },
     /// None this time.
     Failed(Error),
+}
+
+impl Outcome {
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::New { .. } => None,
+            Self::Refused { error, .. } | Self::Failed(error) => Some(error),
+        }
+    }
 }
 
 impl Refresher {
@@ -117,6 +128,7 @@ impl Refresher {
                 Ok(outcome) => outcome,
                 Err(_broken) => Outcome::Failed(self.failure(Cause::AuthorizationServer)),
             };
+            self.metrics.refreshed(outcome.error());
             match outcome {
                 Outcome::New { kept, ours } => return self.use_them(queue, *kept, !ours),
                 Outcome::Refused { error, for_good } => {
@@ -240,7 +252,7 @@ impl Refresher {
     async fn troubled(&self, trouble: &Trouble, generation: u64) -> Outcome {
         let (cause, for_good) = match trouble {
             Trouble::Forbidden => (Cause::ApplicationRefused, false),
-            Trouble::Silent(_) => (Cause::AuthorizationServer, false),
+            Trouble::Silent(_) | Trouble::Late => (Cause::AuthorizationServer, false),
             Trouble::Refused(refusal) => match refusal.denial() {
                 Denial::Spent => (Cause::Credential(Credential::Spent), true),
                 Denial::NotInstalled => (Cause::NotInstalled, true),

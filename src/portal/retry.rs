@@ -84,7 +84,7 @@ pub(super) async fn once(
     let mut refused = false;
     loop {
         let nothing_sent = !patience.is_sending();
-        queue.ready(call.method, patience).await?;
+        queue.ready(call, patience).await?;
         match queue.send(Arc::clone(call), patience).await {
             // The tokens were over already when its turn came.
             Err(error) if is_over(&error) && error.status().is_none() => {}
@@ -94,6 +94,14 @@ pub(super) async fn once(
             // Nothing was done, and it leaves again only if somebody still waits.
             Err(error) if is_over(&error) => {
                 refused = true;
+                if nothing_sent && !patience.nothing_was_sent() {
+                    return Err(error.because(Cause::CallerLeft));
+                }
+            }
+            // Nothing was done; whether with another token of its bot is found out first.
+            Err(error) if is_changing(&error) && error.status().is_none() => {}
+            Err(error) if is_changing(&error) && detours < DETOURS => {
+                detours += 1;
                 if nothing_sent && !patience.nothing_was_sent() {
                     return Err(error.because(Cause::CallerLeft));
                 }
@@ -109,6 +117,10 @@ pub(super) async fn once(
 
 fn is_over(error: &Error) -> bool {
     matches!(error.cause(), Cause::TokenOver)
+}
+
+fn is_changing(error: &Error) -> bool {
+    matches!(error.cause(), Cause::BotTokenChanging)
 }
 
 /// What a failure allows.
@@ -143,7 +155,7 @@ pub(super) async fn call(
             Ok(reply) => {
                 budget.earn();
                 if let (Some(key), Some(id)) = (call.message_key(), message(&reply)) {
-                    assumptions.key_was_answered(key, id);
+                    assumptions.key_was_answered(&key, id);
                 }
                 return Ok(reply);
             }
@@ -158,7 +170,10 @@ pub(super) async fn call(
         }
         if error.is_held_back() {
             match comes_again(&error, patience).filter(|_| next_pause().is_some()) {
-                Some(pause) => sleep(pause).await,
+                Some(pause) => {
+                    queue.metrics().retried(&error);
+                    sleep(pause).await;
+                }
                 None => return Err(open.unwrap_or(error)),
             }
             continue;
@@ -187,6 +202,7 @@ pub(super) async fn call(
             return Err(open.unwrap_or(error));
         }
         debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
+        queue.metrics().retried(&error);
         sleep(pause).await;
     }
 }

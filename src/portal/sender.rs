@@ -3,7 +3,10 @@
 //! The last stage in front of the transport: the credential is added, the outcome judged, and what the
 //! answer tells of clock, costs and state is kept. Whoever calls holds a permit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -14,11 +17,13 @@ use super::{
     assume::Assumptions,
     auth::{Credential, Pass},
     batch::{self, Passenger},
+    bot_key::Lease,
     call::Call,
     clock::PortalClock,
     error::{self, Cause},
     home::Home,
     limit::{Cost, Limit},
+    metrics::{Limited, Metrics},
     state::Gate,
     tokens,
     transport::{Body, SecretUrl, Transport},
@@ -34,9 +39,21 @@ pub(super) struct Sender {
     pub(super) assumptions: Assumptions,
     pub(super) credential: Credential,
     pub(super) home: Home,
+    pub(super) metrics: Metrics,
     transport: Transport,
     clock: PortalClock,
     pub(super) gate: Arc<Gate>,
+    day: Clock,
+    /// When the webhook ends by the configuration.
+    webhook_ends: Mutex<Option<Timestamp>>,
+}
+
+/// What a sender works with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) transport: Transport,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
 }
 
 impl Sender {
@@ -46,18 +63,20 @@ impl Sender {
         assumptions: Assumptions,
         home: Home,
         limit: Arc<Limit>,
-        transport: Transport,
-        clock: Clock,
+        tools: Tools,
     ) -> Self {
-        let gate = Gate::new(clock, transport.hold().clone());
+        let gate = Gate::new(tools.clock, tools.transport.hold().clone());
         Self {
             portal,
             limit,
             assumptions,
             credential,
             home,
-            transport,
-            clock: PortalClock::new(clock),
+            metrics: tools.metrics,
+            transport: tools.transport,
+            day: tools.clock,
+            webhook_ends: Mutex::default(),
+            clock: PortalClock::new(tools.clock),
             gate: Arc::new(gate),
         }
     }
@@ -72,6 +91,21 @@ impl Sender {
         self.clock.skew()
     }
 
+    pub(super) fn webhook_ends(&self) -> Option<Timestamp> {
+        *self.ends()
+    }
+
+    /// Says whether that differs from before.
+    pub(super) fn set_webhook_ends(&self, ends: Option<Timestamp>) -> bool {
+        std::mem::replace(&mut *self.ends(), ends) != ends
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.webhook_ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The longest answer that is read, in bytes.
     pub(super) fn answer_limit(&self) -> usize {
         self.transport.answer_limit()
@@ -84,9 +118,12 @@ impl Sender {
         patience: &Patience,
     ) -> Result<Reply, Error> {
         let method = call.method;
-        let pass = self.credential.pass();
-        let authorized = pass.and_then(|pass| Ok((pass.authorize(call)?, pass)));
-        let (body, pass) = authorized.map_err(|cause| {
+        let authorize = || {
+            let pass = self.credential.pass()?;
+            let lease = call.lease()?;
+            Ok((pass.authorize(call, lease.as_ref())?, pass, lease))
+        };
+        let (body, pass, lease) = authorize().map_err(|cause| {
             self.limit.return_permit();
             Error::new(method, cause).at(&self.portal)
         })?;
@@ -98,7 +135,7 @@ impl Sender {
         let sent = Instant::now();
         let outcome = self.request(method, body, &pass).await;
         self.ended(method, &outcome, sent.elapsed());
-        outcome.map_err(|error| self.learn_from(error, &pass))
+        outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()))
     }
 
     /// Sends calls in one request, and answers each.
@@ -118,17 +155,23 @@ impl Sender {
         let mut entries = Vec::with_capacity(passengers.len());
         for passenger in passengers {
             let call = &passenger.call;
-            let entry = passenger
-                .load
-                .as_ref()
-                .and_then(|load| self.credential.entry(load, call));
+            let lease = match call.lease() {
+                Ok(lease) => lease,
+                Err(cause) => {
+                    let error = Error::new(call.method, cause).at(&self.portal);
+                    let _unheard = passenger.reply.send(Err(error));
+                    continue;
+                }
+            };
+            let entry = batch::entry(call);
+            let entry = entry.and_then(|entry| self.credential.entry(entry, call, lease.as_ref()));
             match entry {
                 Some(entry) if self.may_go(call, &passenger.patience) => {
                     self.limit.began(call.method);
                     entries.push(entry);
-                    aboard.push(passenger);
+                    aboard.push((passenger, lease));
                 }
-                // Only calls with a load are put together, so it is the caller who left.
+                // Only calls that fit are put together, so it is the caller who left.
                 _ => {
                     let _unheard = passenger.reply.send(Err(self.not_sent(&passenger.call)));
                 }
@@ -140,14 +183,11 @@ impl Sender {
         }
         let methods: Vec<_> = aboard
             .iter()
-            .map(|passenger| passenger.call.method)
+            .map(|(passenger, _)| passenger.call.method)
             .collect();
-        let call = Call {
-            params: batch::params(entries.into_iter()),
-            ..Call::new(Method::Batch)
-        };
+        let call = batch::call(entries.into_iter());
         let sent = Instant::now();
-        let answer = match pass.authorize(&call) {
+        let answer = match pass.authorize(&call, None) {
             Ok(body) => self.request(Method::Batch, body, &pass).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
@@ -155,11 +195,14 @@ impl Sender {
         debug!(portal.id = %self.portal, calls = methods.len(), "calls travelled together");
         let each =
             u32::try_from(methods.len()).map_or(Duration::ZERO, |calls| sent.elapsed() / calls);
-        for (passenger, outcome) in aboard.into_iter().zip(batch::outcomes(&methods, answer)) {
+        for ((passenger, lease), outcome) in
+            aboard.into_iter().zip(batch::outcomes(&methods, answer))
+        {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
             self.ended(method, &outcome, each);
-            let outcome = outcome.map_err(|error| self.learn_from(error, &pass));
+            let outcome = outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()));
+            drop(lease);
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
         }
@@ -189,8 +232,10 @@ impl Sender {
         let url = url.ok_or_else(|| Error::new(method, Cause::NotInstalled))?;
         let sent = Instant::now();
         let outcome = self.transport.post(&url, body).await;
-        let reply =
-            error::judge(method, &url, outcome).map_err(|error| self.led_elsewhere(error, &url))?;
+        let judged = error::judge(method, &url, outcome);
+        self.metrics
+            .requested(method, judged.as_ref().err(), sent.elapsed());
+        let reply = judged.map_err(|error| self.led_elsewhere(error, &url))?;
         self.home.served(&url);
         self.credential.served(pass);
         if let Some(time) = &reply.time {
@@ -206,12 +251,25 @@ impl Sender {
         match error.cause() {
             Cause::Moved { origin } if self.home.follow(asked, origin) => error,
             Cause::Moved { .. } => error.because(Cause::Redirected),
+            // It was refused for what it came with, and by now it would come with something else.
+            Cause::Credential(_) if self.home.has_left(asked, error.called()) => {
+                let origin = self.home.origins().0;
+                error.because(Cause::Moved { origin })
+            }
+            Cause::Credential(_) if self.webhook_has_ended() => {
+                error.because(Cause::Credential(error::Credential::WebhookEnded))
+            }
             Cause::Unreachable(_) | Cause::Blocked | Cause::Redirected | Cause::Unreadable(_) => {
                 self.home.silent(asked);
                 error
             }
             _ => error,
         }
+    }
+
+    fn webhook_has_ended(&self) -> bool {
+        self.webhook_ends()
+            .is_some_and(|ends| ends <= self.day.now())
     }
 
     /// `measured`: how long it took by our own clock, for want of a better word from the portal.
@@ -245,7 +303,12 @@ impl Sender {
     }
 
     /// What a failure says of the portal.
-    fn learn_from(&self, error: Error, pass: &Pass) -> Error {
+    fn learn_from(&self, error: Error, pass: &Pass, lease: Option<&Lease>) -> Error {
+        // It came before anything of the method (C16.2).
+        if matches!(error.cause(), Cause::BotToken) && lease.is_some_and(Lease::refused) {
+            debug!(portal.id = %self.portal, method = %error.called(), "token of a bot may have been replaced");
+            return error.at(&self.portal).because(Cause::BotTokenChanging);
+        }
         if tokens::is_of_token(error.cause()) && self.credential.refused(pass) {
             debug!(portal.id = %self.portal, method = %error.called(), "access token is over");
             return error.at(&self.portal).because(Cause::TokenOver);
@@ -258,10 +321,12 @@ impl Sender {
         }
         match error.cause() {
             Cause::Throttled => {
+                self.metrics.limited(Limited::Rate);
                 self.limit.refused(now);
                 error
             }
             Cause::OperatingLimit => {
+                self.metrics.limited(Limited::OperatingTime);
                 let until = self.limit.banned(error.called(), now);
                 error.wait(until - now)
             }

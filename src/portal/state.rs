@@ -257,6 +257,19 @@ impl Gate {
         }
     }
 
+    /// Something may have changed: a probe is due at once.
+    pub(super) fn look_again(&self) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        match &mut inner.phase {
+            Phase::Open => inner.phase = Phase::Suspected(now),
+            Phase::Suspected(due) => *due = now,
+            Phase::Closed(closed) => closed.probe_at = now,
+        }
+        drop(inner);
+        self.suspected.notify_one();
+    }
+
     /// Completes when a probe is due.
     pub(super) async fn probe_due(&self) {
         self.hold.released().await;
@@ -329,6 +342,16 @@ impl Gate {
         drop(inner);
         self.suspected.notify_one();
         None
+    }
+
+    /// There is reason to hope: a closed gate is looked into at once.
+    pub(super) fn look_again_if_closed(&self) {
+        let mut inner = self.inner();
+        if let Phase::Closed(closed) = &mut inner.phase {
+            closed.probe_at = Instant::now();
+            drop(inner);
+            self.suspected.notify_one();
+        }
     }
 
     /// What is known of the portal.
@@ -428,6 +451,7 @@ impl Sign {
             Cause::Ambiguous
             | Cause::Moved { .. }
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::NotInBatch
             | Cause::CallerLeft
             | Cause::Restored

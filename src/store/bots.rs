@@ -3,9 +3,11 @@
 //! A bot is written down *before* it is registered, so that its token is never lost, whatever
 //! happens during the call; it has no id until the portal gave it one.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rusqlite::params;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Store, row::Fields, unseal};
@@ -22,6 +24,8 @@ pub struct Bot {
     pub bot_id: Option<i64>,
     /// Its botToken. Sealed at rest.
     pub token: SecretString,
+    /// The token that is about to take its place. Sealed with it.
+    pub next_token: Option<NextToken>,
     /// The generation the token was derived with.
     pub generation: u32,
     /// The caller that registered it.
@@ -42,6 +46,36 @@ pub struct Bot {
     pub last_polled_at: Option<Timestamp>,
     /// When it was first written down.
     pub created_at: Timestamp,
+}
+
+/// A token that is about to take the place of another.
+#[derive(Debug, Clone)]
+pub struct NextToken {
+    /// The token.
+    pub token: SecretString,
+    /// What becomes of the bot with it.
+    pub becomes: Becomes,
+}
+
+/// What becomes of a bot whose token was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Becomes {
+    /// It stays ours, with the token of this generation.
+    Derived(u32),
+    /// It is forgotten: somebody else chose the token.
+    Released,
+}
+
+/// Two tokens as they are sealed. Its shortest text is longer than any token, so that neither is taken
+/// for the other.
+#[derive(Serialize, Deserialize)]
+struct Replacing<'a> {
+    #[serde(borrow)]
+    token_in_force: Cow<'a, str>,
+    #[serde(borrow)]
+    next_token: Cow<'a, str>,
+    becomes: Becomes,
 }
 
 /// How a bot's events reach us.
@@ -100,7 +134,7 @@ impl Store {
     /// When the write failed; then nothing changed.
     pub async fn save_bot(&self, bot: &Bot) -> Result<(), Error> {
         let place = [bot.portal.as_str(), bot.code.as_str()];
-        let token = self.seal(TABLE, &place, bot.token.expose_secret().as_bytes())?;
+        let token = self.seal(TABLE, &place, &plain(bot))?;
         // A word, a time or a number: nothing in it can fail to serialise.
         let skip = serde_json::json!(bot.skip).to_string();
         let bot = bot.clone();
@@ -167,10 +201,11 @@ impl Store {
                 let code: BotCode = row.name("code")?;
                 let place = [portal.as_str(), code.as_str()];
                 let token = unseal(keys, TABLE, &place, row.blob("token")?)?;
-                let token = str::from_utf8(&token).map_err(|_| row.bad("token"))?;
+                let (token, next_token) = tokens(&token).ok_or_else(|| row.bad("token"))?;
                 bots.push(Bot {
                     bot_id: row.get("bot_id")?,
-                    token: token.into(),
+                    token,
+                    next_token,
                     generation: row.get("generation")?,
                     owner: row.get("owner")?,
                     event_mode: EventMode::parse(row.text("event_mode")?)
@@ -230,6 +265,32 @@ impl Store {
         })
         .await
     }
+}
+
+/// The token of a bot as it is sealed, or both while one is about to take the place of the other.
+fn plain(bot: &Bot) -> Zeroizing<Vec<u8>> {
+    let token = bot.token.expose_secret();
+    let Some(next) = &bot.next_token else {
+        return Zeroizing::new(token.as_bytes().to_vec());
+    };
+    let json = serde_json::to_vec(&Replacing {
+        token_in_force: Cow::Borrowed(token),
+        next_token: Cow::Borrowed(next.token.expose_secret()),
+        becomes: next.becomes,
+    });
+    Zeroizing::new(json.expect("texts and a number can always be written"))
+}
+
+/// The inverse of [`plain`].
+fn tokens(plain: &[u8]) -> Option<(SecretString, Option<NextToken>)> {
+    let Ok(both) = serde_json::from_slice::<Replacing<'_>>(plain) else {
+        return Some((str::from_utf8(plain).ok()?.into(), None));
+    };
+    let next = NextToken {
+        token: (&*both.next_token).into(),
+        becomes: both.becomes,
+    };
+    Some(((&*both.token_in_force).into(), Some(next)))
 }
 
 /// Gives an enum the words it is stored as.

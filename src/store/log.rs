@@ -249,12 +249,12 @@ const TABLE: &str = "log";
 const ASIDE: &str = "unreadable";
 
 /// A number the log keeps about itself.
-fn meta(connection: &Connection, name: &str) -> Result<i64, Failure> {
+pub(super) fn meta(connection: &Connection, name: &str) -> Result<i64, Failure> {
     let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
     Ok(select.query_row([name], |row| row.get(0))?)
 }
 
-fn add_to_meta(connection: &Connection, name: &str, more: i64) -> Result<(), Failure> {
+pub(super) fn add_to_meta(connection: &Connection, name: &str, more: i64) -> Result<(), Failure> {
     connection
         .prepare_cached("UPDATE meta SET value = value + ?2 WHERE name = ?1")?
         .execute(params![name, more])?;

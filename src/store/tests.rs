@@ -2,6 +2,7 @@
 
 mod calls;
 mod copies;
+mod erase;
 mod history;
 mod kept;
 mod opening;
@@ -68,6 +69,7 @@ fn bot(code: &str) -> Bot {
         code: code.parse().unwrap(),
         bot_id: Some(7),
         token: "hush-token".into(),
+        next_token: None,
         generation: 3,
         owner: "billing".to_owned(),
         event_mode: EventMode::Fetch,

@@ -11,6 +11,7 @@ mod policy;
 mod service_accounts;
 mod socket;
 mod tokens;
+mod watching;
 
 use std::collections::HashMap;
 

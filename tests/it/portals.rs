@@ -397,6 +397,7 @@ async fn portals_are_listed_in_pages_by_name() {
     ] {
         let request = pb::GetPortalRequest {
             portal: portal.to_owned(),
+            ask_portal: true,
         };
         let status = portals.get_portal(request).await.unwrap_err();
         assert_eq!(told(&status), failure(code, reason, "no"), "{portal}");

@@ -227,6 +227,7 @@ async fn adopted_bot_starts_where_it_was_told_to() {
         let adopt = pb::BotAdoption {
             bot_token: token.to_owned(),
             start: start.into(),
+            rotate_token: false,
             after_portal_event_id: match handled {
                 0 => 0,
                 _ => i64::try_from(events[joined]).unwrap(),

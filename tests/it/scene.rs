@@ -12,6 +12,7 @@ use bitrix24_gateway::{
     clock::Clock,
     config::{Config, Flags, Sources},
     fault::Reason,
+    http::Authorizations,
     lifecycle::Lifecycle,
     portal::{
         Portals,
@@ -26,6 +27,7 @@ use bitrix24_gateway::{
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{Code, Status, Streaming, transport::Channel};
@@ -55,6 +57,8 @@ pub(crate) struct Scene {
     settings: Vec<(&'static str, String)>,
     /// How far the clock of the gateway's machine was set forward, in milliseconds.
     clock_set: &'static AtomicI64,
+    /// Where measurements go; nowhere without.
+    meter: Option<Meter>,
 }
 
 /// A running gateway.
@@ -64,6 +68,8 @@ struct Gateway {
     task: JoinHandle<Result<(), app::Error>>,
     channel: Channel,
     address: SocketAddr,
+    http: Option<SocketAddr>,
+    authorizations: Option<Authorizations>,
 }
 
 impl Scene {
@@ -127,9 +133,10 @@ impl Scene {
         }
         let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
-        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all).await;
+        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, None).await;
         Self {
             clock_set,
+            meter: None,
             bots: BotServiceClient::new(gateway.channel.clone()),
             john: 1,
             anna,
@@ -160,8 +167,17 @@ impl Scene {
 
     pub(crate) async fn start_again(&mut self) {
         let folder = self.folder.path();
-        self.gateway = Gateway::start(&self.sim, self.clock_set, folder, &self.settings).await;
+        let meter = self.meter.clone();
+        self.gateway =
+            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, meter).await;
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
+    }
+
+    /// Starts the gateway again, with its measurements going there.
+    pub(crate) async fn measured_by(&mut self, meter: Meter) {
+        self.stop().await;
+        self.meter = Some(meter);
+        self.start_again().await;
     }
 
     /// Starts the gateway again on what a crash at this moment would leave on the disk. The old one
@@ -221,6 +237,17 @@ impl Scene {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address
+    }
+
+    /// Where installations and callbacks come in.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.gateway.http.expect("`http.listen` is set")
+    }
+
+    /// Where an operator gets links.
+    pub(crate) fn authorizations(&self) -> Authorizations {
+        let authorizations = self.gateway.authorizations.clone();
+        authorizations.expect("`http.listen` is set")
     }
 
     /// A client with a connection of its own: to the gateway another caller.
@@ -388,6 +415,7 @@ impl Gateway {
         clock_set: &'static AtomicI64,
         folder: &Path,
         settings: &[(&'static str, String)],
+        meter: Option<Meter>,
     ) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
@@ -397,16 +425,19 @@ impl Gateway {
             ("outbound.ca_file", path("ca.pem")),
         ];
         flags.extend(settings.iter().cloned());
-        let config = Config::load(&Sources {
+        let mut config = Config::load(&Sources {
             flags: Flags(flags),
             file: Some(folder.join(FILE)).filter(|file| file.exists()),
             ..Sources::default()
         })
         .unwrap();
+        config.telemetry.meter = meter;
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
+        let http = app.http_address();
+        let authorizations = app.authorizations();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -419,6 +450,8 @@ impl Gateway {
             task,
             channel,
             address,
+            http,
+            authorizations,
         }
     }
 }

@@ -136,6 +136,10 @@ impl Fetcher {
         let Fetch { bot, bot_id, .. } = fetch;
         let reply = match reply {
             Ok(reply) => reply,
+            // Not asked, and soon asked again.
+            Err(error) if matches!(error.cause(), Cause::BotTokenChanging) => {
+                return Ok(Progress::default());
+            }
             Err(error) => {
                 if let Some(state) = farewell(&error) {
                     self.dismiss(bot, state).await;

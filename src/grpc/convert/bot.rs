@@ -37,6 +37,25 @@ pub(in crate::grpc) fn name(
     Ok((arrival.bot(portal, &code)?, code))
 }
 
+/// A bot to hand over, and its token from then on.
+pub(in crate::grpc) fn release(
+    arrival: &mut Arrival<'_>,
+    request: pb::ReleaseBotRequest,
+) -> Result<(Name, SecretString), Refusal> {
+    let mut check = Check::default();
+    let portal = named(&mut check, &request.portal);
+    let code: Option<BotCode> = check.parsed("bot_code", &request.bot_code);
+    let token = request.new_token;
+    let spaces = |c: char| c.is_whitespace() || c.is_control();
+    if token.is_empty() || token.chars().count() > TOKEN_CHARACTERS || token.contains(spaces) {
+        let rule = format!("must be 1 to {TOKEN_CHARACTERS} characters without spaces");
+        check.broken("new_token", rule);
+    }
+    let (portal, code) = check.done(portal.zip(code))?;
+    let name = (arrival.bot(portal, &code)?, code);
+    Ok((name, SecretString::from(token)))
+}
+
 /// A page of a portal's bots.
 pub(in crate::grpc) fn list(
     arrival: &mut Arrival<'_>,
@@ -247,6 +266,7 @@ fn adoption(check: &mut Check, adopt: pb::BotAdoption) -> Adoption {
     Adoption {
         token: SecretString::from(adopt.bot_token),
         start,
+        rotate: adopt.rotate_token,
     }
 }
 

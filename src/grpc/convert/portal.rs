@@ -19,6 +19,9 @@ use crate::{
 /// Longest code of a portal that is shown, bytes.
 const CODE: usize = 200;
 
+/// How long a refresh token lasts (C2).
+const REFRESH_TOKEN: Duration = Duration::from_secs(180 * 24 * 3600);
+
 /// The portal a request names.
 #[derive(Debug)]
 pub(in crate::grpc) enum Named {
@@ -60,9 +63,11 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
     let waiting = portal.waiting();
     let skew = portal.clock_skew();
     let (address, configured_address) = portal.addresses();
-    let (credential, member_id, tokens) = match portal.credential() {
-        Credential::Webhook => (pb::PortalCredential::Webhook, String::new(), None),
-        Credential::OAuth { member_id, tokens } => (pb::PortalCredential::Oauth, member_id, tokens),
+    let (credential, member_id, tokens, ends) = match portal.credential() {
+        Credential::Webhook { ends } => (pb::PortalCredential::Webhook, String::new(), None, ends),
+        Credential::OAuth { member_id, tokens } => {
+            (pb::PortalCredential::Oauth, member_id, tokens, None)
+        }
     };
     pb::Portal {
         portal: portal.id().to_string(),
@@ -95,7 +100,12 @@ pub(in crate::grpc) fn portal(portal: &Portal) -> pb::Portal {
         user_id: tokens.as_ref().and_then(|tokens| tokens.user_id),
         token_expire_time: tokens.as_ref().map(|tokens| time(tokens.access_ends)),
         tokens_obtained_time: tokens.as_ref().map(|tokens| time(tokens.obtained_at)),
-        scopes: tokens.map(|tokens| tokens.scope).unwrap_or_default(),
+        webhook_expire_time: ends.map(time),
+        scopes: portal.known_scopes().unwrap_or_default(),
+        revision: portal.known_revision(),
+        refresh_token_expire_time: tokens
+            .and_then(|tokens| tokens.obtained_at.checked_add(REFRESH_TOKEN).ok())
+            .map(time),
     }
 }
 

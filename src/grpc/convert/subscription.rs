@@ -39,20 +39,7 @@ pub(in crate::grpc) fn subscription(
     let bots: Vec<BotCode> = names(&mut check, "bot_codes", &request.bot_codes);
     let commands = names(&mut check, "commands", &request.commands);
     let start = start(&mut check, request.start);
-    let heartbeat = match request.heartbeat_interval {
-        None => HEARTBEAT,
-        Some(interval) => match Duration::try_from(interval) {
-            Ok(interval)
-                if (Duration::from_secs(1)..=Duration::from_secs(60)).contains(&interval) =>
-            {
-                interval
-            }
-            _ => {
-                check.broken("heartbeat_interval", "must be 1 s to 60 s");
-                HEARTBEAT
-            }
-        },
-    };
+    let heartbeat = heartbeat(&mut check, request.heartbeat_interval);
     let (portal, start) = check.done(portal.zip(start))?;
     // Empty means every portal the caller may see, not the default one.
     let portal = match portal {
@@ -108,4 +95,18 @@ fn names<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
     let parse = |(index, text): (usize, &String)| check.parsed(&format!("{field}[{index}]"), text);
     texts.iter().enumerate().filter_map(parse).collect()
+}
+
+/// How long a stream is silent at most.
+pub(super) fn heartbeat(check: &mut Check, wish: Option<prost_types::Duration>) -> Duration {
+    let Some(wish) = wish else {
+        return HEARTBEAT;
+    };
+    match Duration::try_from(wish) {
+        Ok(wish) if (Duration::from_secs(1)..=Duration::from_secs(60)).contains(&wish) => wish,
+        _ => {
+            check.broken("heartbeat_interval", "must be 1 s to 60 s");
+            HEARTBEAT
+        }
+    }
 }

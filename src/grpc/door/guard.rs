@@ -33,9 +33,8 @@ use crate::{
         token,
     },
     grpc::{
-        audit::{Audit, Place},
+        audit::{Audit, Place, call_id},
         caller::Caller,
-        deadline::call_id,
         status::Refusal,
     },
 };

@@ -180,10 +180,10 @@ fn by_code(code: &str) -> Option<Cause> {
         // Bots, commands, chats, messages.
         "BOT_NOT_FOUND" => Cause::BotMissing,
         "BOT_OWNERSHIP_ERROR" => Cause::BotToken,
-        "BOT_TOKEN_NOT_SPECIFIED"
-        | "CLIENT_ID_NOT_SPECIFIED"
-        | "BOT_TOKEN_INVALID_LENGTH"
-        | "BOT_TOKEN_ROTATION_FAILED" => Cause::BotTokenUnusable,
+        "BOT_TOKEN_NOT_SPECIFIED" | "CLIENT_ID_NOT_SPECIFIED" | "BOT_TOKEN_INVALID_LENGTH" => {
+            Cause::BotTokenUnusable
+        }
+        "BOT_TOKEN_ROTATION_FAILED" => Cause::RotationRefused,
         "BOT_CODE_ALREADY_TAKEN" => Cause::BotCodeTaken,
         "BOT_LIMIT_EXCEEDED" => Cause::BotLimit,
         "BOT_INVALID_CALLBACK" | "BOT_WEBHOOK_URL_REQUIRED" => Cause::Misconfigured,

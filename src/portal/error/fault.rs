@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, Error};
+use super::{Cause, Credential, Error};
 use crate::{
     fault::{Executed, Fault, Kind, Origin, Reason},
     ids::PortalId,
@@ -31,12 +31,14 @@ impl Fault for Error {
             | Cause::Misconfigured
             | Cause::BotToken
             | Cause::BotTokenUnusable
+            | Cause::RotationRefused
             | Cause::Refused => Kind::Unready,
             Cause::ConfirmDenied | Cause::AccessDenied => Kind::Denied,
             Cause::MethodMissing => Kind::Unsupported,
             Cause::AuthorizationDown
             | Cause::AuthorizationServer
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::Blocked
             | Cause::Moved { .. }
             | Cause::Redirected
@@ -68,6 +70,7 @@ impl Fault for Error {
             Cause::OperatingLimit => Reason::PortalOperatingLimit,
             Cause::Overloaded => Reason::PortalParked,
             Cause::Restored => Reason::Restored,
+            Cause::Credential(Credential::WebhookEnded) => Reason::WebhookExpired,
             Cause::Credential(_) => Reason::ReauthorizationRequired,
             Cause::Scope => Reason::InsufficientScope,
             Cause::Plan => Reason::PortalPlanWithoutRest,
@@ -85,6 +88,8 @@ impl Fault for Error {
             | Cause::Unreachable(_) => Reason::PortalUnreachable,
             Cause::BotMissing => Reason::BotNotFound,
             Cause::BotToken | Cause::BotTokenUnusable => Reason::BotTokenRejected,
+            Cause::BotTokenChanging => Reason::BotTokenChanging,
+            Cause::RotationRefused => Reason::BotTokenRotationFailed,
             Cause::BotCodeTaken => Reason::BotCodeTaken,
             Cause::BotLimit => Reason::BotLimitExceeded,
             Cause::CommandMissing => Reason::CommandNotFound,
@@ -115,6 +120,7 @@ impl Fault for Error {
             | Cause::Restored
             | Cause::ApplicationRefused
             | Cause::TokenOver
+            | Cause::BotTokenChanging
             | Cause::Misconfigured
             | Cause::NotInBatch
             | Cause::BotTokenUnusable => Origin::Gateway,

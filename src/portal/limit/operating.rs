@@ -35,6 +35,9 @@ const EVEN: f64 = 0.8;
 /// Whoever asks too early finds nothing forgiven and has spent more; whole seconds are told.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// What came within this time is forgiven together, with the last of it: too late by this at most.
+const LOT: Duration = Duration::from_secs(10);
+
 /// Calls of a method that was never seen are taken for this long.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
@@ -53,8 +56,8 @@ struct Spent {
     seconds: f64,
     /// When the sum is looked at again: some or all of it is forgiven by then.
     until: Option<Instant>,
-    /// Seconds since that sum of which the portal told nothing, and when each is forgiven.
-    untold: VecDeque<(Instant, f64)>,
+    /// Of what came since that sum the portal told nothing: see [`Untold`].
+    untold: Untold,
     /// Not called before this.
     banned_until: Option<Instant>,
     /// When it was last banned.
@@ -62,6 +65,19 @@ struct Spent {
     under_way: u32,
     /// Seconds of one call, a running mean.
     usual: Option<f64>,
+}
+
+/// Seconds of which the portal told nothing, in lots that are forgiven together. Many failures make few
+/// lots, so that adding them up costs little however many there were.
+#[derive(Debug, Default)]
+struct Untold(VecDeque<Lot>);
+
+#[derive(Debug)]
+struct Lot {
+    began: Instant,
+    /// When the last of it is forgiven.
+    until: Instant,
+    seconds: f64,
 }
 
 /// What a call cost that may have run.
@@ -86,17 +102,47 @@ struct KeptMethod {
     usual: Option<f64>,
 }
 
-impl Spent {
-    /// Seconds of which the portal told nothing and that are not forgiven.
-    fn untold(&self, now: Instant) -> f64 {
-        let counting = self.untold.iter().filter(|(until, _)| *until > now);
-        counting.map(|(_, seconds)| seconds).sum()
+impl Untold {
+    /// Adds what ended now.
+    fn add(&mut self, seconds: f64, now: Instant) {
+        let until = now + WINDOW;
+        match self.0.back_mut().filter(|lot| now < lot.began + LOT) {
+            Some(lot) => {
+                lot.until = until;
+                lot.seconds += seconds;
+            }
+            None => self.0.push_back(Lot {
+                began: now,
+                until,
+                seconds,
+            }),
+        }
+    }
+
+    /// Seconds that are not forgiven.
+    fn seconds(&self, now: Instant) -> f64 {
+        let counting = self.0.iter().filter(|lot| lot.until > now);
+        counting.map(|lot| lot.seconds).sum()
     }
 
     fn forgive(&mut self, now: Instant) {
-        while self.untold.front().is_some_and(|(until, _)| *until <= now) {
-            self.untold.pop_front();
+        while self.0.front().is_some_and(|lot| lot.until <= now) {
+            self.0.pop_front();
         }
+    }
+
+    /// When some of it is forgiven.
+    fn first_until(&self) -> Option<Instant> {
+        self.0.front().map(|lot| lot.until)
+    }
+
+    /// When all of it is forgiven.
+    fn last_until(&self) -> Option<Instant> {
+        self.0.back().map(|lot| lot.until)
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -108,10 +154,9 @@ impl Operating {
             u64::try_from(left.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
         };
         let kept = self.methods.iter().map(|(method, spent)| {
-            let last = spent.untold.back().map(|(until, _)| *until);
             let kept = KeptMethod {
-                seconds: spent.seconds + spent.untold(now),
-                forgiven_in: millis(spent.until.max(last)),
+                seconds: spent.seconds + spent.untold.seconds(now),
+                forgiven_in: millis(spent.until.max(spent.untold.last_until())),
                 banned_for: millis(spent.banned_until),
                 usual: spent.usual,
             };
@@ -169,8 +214,8 @@ impl Operating {
         if self.budget == 0.0 {
             return Ok(());
         }
-        spent.forgive(now);
-        let untold = spent.untold(now);
+        spent.untold.forgive(now);
+        let untold = spent.untold.seconds(now);
         if spent.seconds + untold == 0.0 {
             return Ok(());
         }
@@ -187,8 +232,10 @@ impl Operating {
         if told_until.is_none() && before == 0.0 && expected <= most {
             return Ok(());
         }
-        let untold_until = spent.untold.front().map(|(until, _)| *until);
-        let next = [told_until, untold_until].into_iter().flatten().min();
+        let next = [told_until, spent.untold.first_until()]
+            .into_iter()
+            .flatten()
+            .min();
         Err(next.unwrap_or(now + Duration::from_secs(1)))
     }
 
@@ -236,7 +283,7 @@ impl Operating {
             self.counts = true;
         } else if self.counts {
             let took = took.or(spent.usual).unwrap_or(UNKNOWN.as_secs_f64());
-            spent.untold.push_back((now + WINDOW, took));
+            spent.untold.add(took, now);
         }
     }
 

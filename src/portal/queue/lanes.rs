@@ -155,7 +155,7 @@ impl Group {
         let Some(first) = self.entries.first() else {
             return true;
         };
-        let batchable = first.load.is_some() && entry.load.is_some();
+        let batchable = first.fits && entry.fits;
         batchable && usual.is_some_and(|usual| self.time + usual <= self.most)
     }
 
@@ -167,7 +167,7 @@ impl Group {
 
     fn join(&mut self, entry: Entry, usual: Option<Duration>) {
         // A call of unknown length, or one that must, travels alone.
-        match usual.filter(|_| entry.load.is_some()) {
+        match usual.filter(|_| entry.fits) {
             Some(usual) => self.time += usual,
             None => self.size = 1,
         }

@@ -51,12 +51,12 @@ impl Store {
         .await
     }
 
-    /// The oldest number still kept; `None` when the log is empty.
+    /// The newest number that retention has removed. What is missing above it was erased.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn oldest(&self) -> Result<Option<u64>, Error> {
-        self.query(|connection, _| lowest(connection, "SELECT min(seq) AS seq FROM log", []))
+    pub async fn floor(&self) -> Result<u64, Error> {
+        self.query(|connection, _| Ok(meta(connection, "log_floor")?.cast_unsigned()))
             .await
     }
 

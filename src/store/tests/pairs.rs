@@ -10,7 +10,7 @@ fn portal() -> PortalId {
     "acme".parse().unwrap()
 }
 
-fn pair(name: &str) -> Pair {
+pub(super) fn pair(name: &str) -> Pair {
     Pair {
         member_id: "0123456789abcdef".to_owned(),
         user_id: Some(1),

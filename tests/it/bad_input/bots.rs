@@ -207,6 +207,7 @@ async fn register_bot_tells_every_broken_rule() {
                     bot_token: "token".to_owned(),
                     start: 9,
                     after_portal_event_id: -1,
+                    rotate_token: false,
                 }),
                 ..helper()
             },

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bitrix24_gateway::proto::v1 as pb;
 use bitrix24_sim::Fault;
+use tokio::time::timeout;
 use tonic::Code;
 
 use super::{get_bot, manager};
@@ -72,10 +73,13 @@ async fn caller_has_so_many_calls_and_streams_under_way_and_another_is_not_held_
         .await
         .unwrap();
     drop(stream);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    scene
-        .bots_of("one")
-        .subscribe_command_events(subscribe())
-        .await
-        .unwrap();
+    // The gateway hears of it a moment later.
+    let subscribed = async {
+        let again = || async {
+            let mut bots = scene.bots_of("one");
+            bots.subscribe_command_events(subscribe()).await
+        };
+        while again().await.is_err() {}
+    };
+    timeout(Duration::from_secs(60), subscribed).await.unwrap();
 }

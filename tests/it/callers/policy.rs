@@ -27,12 +27,15 @@ fn published() -> Vec<String> {
 fn group(rpc: &str) -> &'static str {
     match rpc {
         "GetServerInfo" => "nothing",
-        "GetBot" | "ListBots" | "ListCommands" | "ListPortals" | "GetPortal" => "read",
+        "GetBot" | "ListBots" | "ListCommands" | "ListPortals" | "GetPortal" | "WatchPortals" => {
+            "read"
+        }
         "AnswerCommand" | "SendMessage" | "UpdateMessage" | "DeleteMessage" | "NotifyAction" => {
             "answer"
         }
         "RegisterBot" | "UpdateBot" | "UnregisterBot" | "RegisterCommand" | "UpdateCommand"
         | "UnregisterCommand" => "manage",
+        "RotateBotToken" | "ReleaseBot" => "operate",
         "SubscribeCommandEvents" => "events",
         "ExecuteCommand" => "execute",
         other => panic!("{other} is new: say here and in `callers/rpc.rs` what it needs"),
@@ -76,6 +79,14 @@ async fn call(
         "UnregisterBot" => {
             ask!(bots.unregister_bot(pb::UnregisterBotRequest { portal, bot_code }))
         }
+        "RotateBotToken" => {
+            ask!(bots.rotate_bot_token(pb::RotateBotTokenRequest { portal, bot_code }))
+        }
+        "ReleaseBot" => ask!(bots.release_bot(pb::ReleaseBotRequest {
+            portal,
+            bot_code,
+            new_token: "for-another-program".to_owned(),
+        })),
         "RegisterCommand" => ask!(bots.register_command(pb::RegisterCommandRequest {
             portal,
             bot_code,
@@ -150,7 +161,14 @@ async fn call(
             ..pb::NotifyActionRequest::default()
         })),
         "ListPortals" => ask!(portals.list_portals(pb::ListPortalsRequest::default())),
-        "GetPortal" => ask!(portals.get_portal(pb::GetPortalRequest { portal })),
+        "GetPortal" => ask!(portals.get_portal(pb::GetPortalRequest {
+            portal,
+            ..pb::GetPortalRequest::default()
+        })),
+        "WatchPortals" => ask!(portals.watch_portals(pb::WatchPortalsRequest {
+            portal,
+            ..pb::WatchPortalsRequest::default()
+        })),
         "GetServerInfo" => {
             let mut info = scene.info_of(name);
             ask!(info.get_server_info(pb::GetServerInfoRequest {}))
@@ -170,7 +188,9 @@ const EVERYWHERE: &str = "portals = [\"*\"]\nbots = [\"*\"]\n";
 
 #[tokio::test(start_paused = true)]
 async fn each_rpc_needs_its_grant_and_no_other() {
-    let groups = ["nothing", "read", "answer", "manage", "events", "execute"];
+    let groups = [
+        "nothing", "read", "answer", "manage", "operate", "events", "execute",
+    ];
     let callers = groups.map(|name| match name {
         "nothing" => caller(name, EVERYWHERE),
         "execute" => caller(name, &format!("{EVERYWHERE}execute = true")),
@@ -185,15 +205,20 @@ async fn each_rpc_needs_its_grant_and_no_other() {
         .register_bot(helper())
         .await
         .unwrap();
+    let spare = pb::RegisterBotRequest {
+        bot_code: "spare".to_owned(),
+        ..helper()
+    };
+    scene.bots_of("manage").register_bot(spare).await.unwrap();
     let mut allowed = BTreeMap::<_, Vec<_>>::new();
     for rpc in published() {
         for name in groups {
             // What removes things comes last, or others would not find them.
             let before = scene.calls().len();
-            let code = if rpc == "UnregisterBot" {
-                "another"
-            } else {
-                "helper"
+            let code = match rpc.as_str() {
+                "UnregisterBot" => "another",
+                "ReleaseBot" => "spare",
+                _ => "helper",
             };
             let outcome = call(&scene, name, &rpc, "", code).await;
             let may = name == group(&rpc) || group(&rpc) == "nothing";
@@ -252,6 +277,7 @@ async fn other_portals_and_other_bots_are_denied_whether_they_are_there_or_not()
             "GetServerInfo",
             "ListPortals",
             "GetPortal",
+            "WatchPortals",
             "ListBots",
             "ExecuteCommand",
         ]

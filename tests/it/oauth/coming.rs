@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bitrix24_gateway::{
     portal::{InstallError, Owner},
-    proto::v1::{self as pb, PortalState, portal_service_client::PortalServiceClient},
+    proto::v1::{
+        self as pb, PortalChangeKind as Kind, PortalState,
+        portal_service_client::PortalServiceClient,
+    },
 };
 use bitrix24_sim::{Fault, Limits, Portal, PortalConfig};
 use futures_util::future::join_all;
@@ -12,7 +15,10 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use super::stage::{self, Stage, known_in, say};
-use crate::scene::{Scene, called, failure, help, helper, told};
+use crate::{
+    scene::{Scene, called, failure, help, helper, told},
+    watching::Watching,
+};
 
 const TOKEN: &str = "oauth/token";
 
@@ -315,4 +321,47 @@ async fn tokens_of_many_portals_that_end_together_are_renewed_few_at_a_time() {
         at[3] < at[0] + Duration::from_secs(1),
         "four at once: {at:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn portals_that_come_and_go_are_told_to_who_watches() {
+    let mut stage = Stage::not_installed(&[]).await;
+    let mut watching = Watching::open(stage.scene.channel(), "").await;
+    assert_eq!(watching.begin().await.1, ["acme"]);
+    stage.install(1).await.unwrap();
+    let (_, kinds, change) = watching.change().await;
+    assert_eq!(change.portal, "acme");
+    assert!(kinds.contains(&Kind::Installed), "{kinds:?}");
+    let portal = another(&stage).await;
+    let member = install(&stage.scene, &portal).await.unwrap();
+    let (_, kinds, change) = watching.change().await;
+    assert_eq!((kinds, &change.portal), (vec![Kind::Installed], &member));
+    register(&mut stage.scene, &member).await.unwrap();
+    let (_, kinds, _) = watching.change().await;
+    assert_eq!(kinds, [Kind::StateChanged], "it is heard of");
+    // It gets another address.
+    portal.rename_to("a.portal.test").await.unwrap();
+    register(&mut stage.scene, &member).await.unwrap();
+    let (cursor, kinds, change) = watching.change().await;
+    assert_eq!(kinds, [Kind::Moved]);
+    assert!(change.now.unwrap().address.contains("a.portal.test"));
+    let id = member.parse().unwrap();
+    stage.scene.portals().uninstall(&id).await.unwrap();
+    let (_, kinds, change) = watching.change().await;
+    assert_eq!((kinds, &change.portal), (vec![Kind::Removed], &member));
+    assert!(change.now.is_none());
+    // One that stays configured changes its state only.
+    let acme = "acme".parse().unwrap();
+    stage.scene.portals().uninstall(&acme).await.unwrap();
+    let (_, kinds, change) = watching.change().await;
+    assert_eq!(
+        (kinds, change.portal.as_str()),
+        (vec![Kind::StateChanged], "acme")
+    );
+    assert_eq!(change.now.unwrap().reason, "APPLICATION_NOT_INSTALLED");
+    // Who comes back is told of the removal as well.
+    let mut again = Watching::open(stage.scene.channel(), &cursor).await;
+    assert!(again.begin().await.0);
+    let (_, kinds, change) = again.change().await;
+    assert_eq!((kinds, change.portal), (vec![Kind::Removed], member));
 }

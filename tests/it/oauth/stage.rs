@@ -144,6 +144,7 @@ impl Stage {
         let mut portals = PortalServiceClient::new(self.scene.channel());
         let request = pb::GetPortalRequest {
             portal: portal.to_owned(),
+            ..pb::GetPortalRequest::default()
         };
         let response = portals.get_portal(request).await.unwrap();
         response.into_inner().portal.unwrap()

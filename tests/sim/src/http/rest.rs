@@ -61,6 +61,9 @@ impl Site for PortalSite {
         if asked.head.uri.path().trim_end_matches('/') == "/oauth/authorize" {
             return Outcome::of(authorize(&self.portal, &asked));
         }
+        if let Some(client_id) = asked.head.uri.path().strip_prefix("/marketplace/app/") {
+            return Outcome::of(application(&self.portal, client_id.trim_end_matches('/')));
+        }
         let elsewhere = self.elsewhere(&asked);
         if elsewhere.is_none() && asked.head.uri.path().ends_with("/download/") {
             return Outcome::of(download(&self.portal, &asked));
@@ -154,6 +157,37 @@ fn download(portal: &Inner, asked: &Asked) -> Reply {
         },
         None => page(404, "404 Not Found"),
     }
+}
+
+/// The page in which whoever is signed in sees the page of an application in a frame (C8). Texts that the
+/// frame posts to it are shown below.
+fn application(portal: &Inner, client_id: &str) -> Reply {
+    let mut state = portal.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let person = state.apps.signed_in;
+    let Ok(frame) = state.frame(client_id, person, portal.clock.now()) else {
+        return page(404, "Application not found");
+    };
+    let escaped = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('<', "&lt;")
+    };
+    let fields = frame.fields.iter().map(|(name, value)| {
+        let value = escaped(value.as_str().unwrap_or_default());
+        format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")
+    });
+    let body = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><title>Application</title></head><body>\
+         <form id=\"open\" method=\"post\" target=\"application\" action=\"{}\">{}</form>\
+         <iframe name=\"application\" title=\"Application\"></iframe><pre id=\"told\"></pre><script>\
+         onmessage = (event) => {{ document.getElementById('told').textContent += event.data + '\\n'; }};\
+         document.getElementById('open').submit();</script></body></html>",
+        escaped(&frame.url),
+        fields.collect::<String>(),
+    );
+    let mut reply = page(200, "Application");
+    reply.body = body.into();
+    reply
 }
 
 /// The page on which a person lets an application act for them (C7). Whoever is signed in agrees

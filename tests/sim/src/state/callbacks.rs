@@ -13,6 +13,20 @@ use crate::view::TokenPair;
 /// Longest `application_token` of a bot that belongs to a botToken, in characters.
 const SYNTHETIC_LENGTH: usize = 50;
 
+/// How frames are posted.
+const FRAME_STYLE: FormStyle = FormStyle {
+    nulls: FormNull::Absent,
+    booleans: FormBoolean::Digits,
+    encoded_brackets: true,
+};
+
+/// What a browser posts when the page of an application is opened.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) url: String,
+    pub(crate) fields: Vec<(&'static str, Value)>,
+}
+
 impl State {
     /// `auth` for a bot of a botToken: its token can nearly be read from it.
     pub(super) fn webhook_auth(&self, bot_token: &str) -> Value {
@@ -171,6 +185,24 @@ impl State {
         user_id: i64,
         now: UnixTime,
     ) -> Result<(), Refusal> {
+        let Frame { url, fields } = self.frame(client_id, user_id, now)?;
+        self.put_outgoing(Outgoing {
+            at: now,
+            url,
+            event: "frame".to_owned(),
+            media: "application/x-www-form-urlencoded",
+            body: php::build_query(&fields, FRAME_STYLE),
+        });
+        Ok(())
+    }
+
+    /// What the frame of the application's page posts for a person, and where.
+    pub(crate) fn frame(
+        &mut self,
+        client_id: &str,
+        user_id: i64,
+        now: UnixTime,
+    ) -> Result<Frame, Refusal> {
         let pair = self.issue(client_id, user_id, now)?;
         let application = self.application(client_id)?;
         let no_page = || Refusal::NoPage(client_id.to_owned());
@@ -178,18 +210,13 @@ impl State {
         let application_token = application.application_token.clone();
         let scope = application.config.scopes.join(",");
         let status = application.config.status.clone();
-        let style = FormStyle {
-            nulls: FormNull::Absent,
-            booleans: FormBoolean::Digits,
-            encoded_brackets: true,
-        };
         let query = [
             ("DOMAIN", json!(self.identity.domain)),
             ("PROTOCOL", json!("1")),
             ("LANG", json!(self.language)),
             ("APP_SID", json!(self.secret(2))),
         ];
-        let body = [
+        let fields = vec![
             ("AUTH_ID", json!(pair.access_token)),
             ("AUTH_EXPIRES", json!("3600")),
             ("REFRESH_ID", json!(pair.refresh_token)),
@@ -201,13 +228,9 @@ impl State {
             ("PLACEMENT", json!("DEFAULT")),
         ];
         let join = if page.contains('?') { '&' } else { '?' };
-        self.put_outgoing(Outgoing {
-            at: now,
-            url: format!("{page}{join}{}", php::build_query(&query, style)),
-            event: "frame".to_owned(),
-            media: "application/x-www-form-urlencoded",
-            body: php::build_query(&body, style),
-        });
-        Ok(())
+        Ok(Frame {
+            url: format!("{page}{join}{}", php::build_query(&query, FRAME_STYLE)),
+            fields,
+        })
     }
 }

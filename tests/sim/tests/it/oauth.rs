@@ -345,6 +345,37 @@ async fn a_browser_brings_a_code_that_works_once_for_half_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_browser_opens_the_page_in_a_frame() {
+    let app = Installed::with(ApplicationConfig {
+        page_url: Some("https://app.example.com/page?a=1&b=\"<".into()),
+        ..ApplicationConfig::default()
+    })
+    .await;
+    app.world.portal.sign_in(app.world.anna);
+    let path = format!("/marketplace/app/{}/", app.application.client_id);
+    let page = app.world.client.ask("GET", &path, "", "").await.unwrap();
+    assert_eq!(page.status, 200);
+    let target = "action=\"https://app.example.com/page?a=1&amp;b=&quot;&lt;&amp;DOMAIN=";
+    assert!(page.raw.contains(target), "{}", page.raw);
+    let value = |name: &str| {
+        let (_, rest) = page
+            .raw
+            .split_once(&format!("name=\"{name}\" value=\""))
+            .unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(value("member_id"), app.world.portal.member_id());
+    let profile = app.call(&value("AUTH_ID"), "profile", json!({})).await;
+    assert_eq!(profile.result()["ID"], app.world.anna.to_string());
+    let nobody = app
+        .world
+        .client
+        .ask("GET", "/marketplace/app/x/", "", "")
+        .await;
+    assert_eq!(nobody.unwrap().status, 404);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_application_in_two_portals_keeps_their_tokens_apart() {
     let config = ApplicationConfig {
         client_id: Some("app.one".into()),

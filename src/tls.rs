@@ -1,4 +1,4 @@
-//! TLS at the door: our certificate, and whose certificates prove callers.
+//! TLS for those who come to us: our certificate, and whose certificates prove callers.
 //!
 //! The files are looked at every few seconds. What was changed counts for new connections; a change
 //! that cannot be used changes nothing and is told once.
@@ -19,6 +19,7 @@ use rustls::{
     },
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
+use secrecy::zeroize::Zeroizing;
 use tokio::{net::TcpStream, time::sleep};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -68,29 +69,55 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint([Vec<u8>; 3]);
 
+/// What the files hold.
+struct Read {
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+    authorities: Vec<u8>,
+}
+
 /// TLS as the files say. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) struct Tls(Arc<Inner>);
+pub(crate) struct Tls(Arc<Inner>);
+
+/// What is spoken inside of TLS, by its name in the handshake.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
 
 #[derive(Debug)]
 struct Inner {
     files: Files,
+    protocol: Protocol,
     current: RwLock<Arc<ServerConfig>>,
     read: Fingerprint,
 }
 
+impl Protocol {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 impl Tls {
-    pub(super) async fn load(files: Files) -> Result<Self, Error> {
-        let (read, config) = read(files.clone()).await?;
+    pub(crate) async fn load(files: Files, protocol: Protocol) -> Result<Self, Error> {
+        let (read, held) = read(files.clone()).await?;
+        let config = config(&files, &held, protocol)?;
         Ok(Self(Arc::new(Inner {
             files,
-            current: RwLock::new(config?),
+            protocol,
+            current: RwLock::new(Arc::new(config)),
             read,
         })))
     }
 
     /// Makes a connection secret, and tells the names of the caller's certificate.
-    pub(super) async fn accept(
+    pub(crate) async fn accept(
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Vec<Box<str>>)> {
@@ -108,7 +135,7 @@ impl Tls {
     }
 
     /// Looks at the files again and again, until the process stops.
-    pub(in crate::grpc) async fn keep_reading(self, stop: CancellationToken) {
+    pub(crate) async fn keep_reading(self, stop: CancellationToken) {
         let mut seen = self.0.read.clone();
         let mut failed = false;
         loop {
@@ -118,16 +145,16 @@ impl Tls {
             }
             match read(self.0.files.clone()).await {
                 Ok((now, _)) if now == seen => failed = false,
-                Ok((now, config)) => {
+                Ok((now, held)) => {
                     seen = now;
                     failed = false;
-                    match config {
+                    match config(&self.0.files, &held, self.0.protocol) {
                         Ok(config) => {
                             let mut current = self.0.current.write();
                             *current
                                 .as_deref_mut()
-                                .unwrap_or_else(|poisoned| poisoned.get_mut()) = config;
-                            info!("the certificate of the gRPC API was changed");
+                                .unwrap_or_else(|poisoned| poisoned.get_mut()) = Arc::new(config);
+                            info!(file = %self.0.files.certificate.display(), "the certificate was changed");
                         }
                         Err(error) => {
                             error!(error = %Chain(&error), "the changed certificate cannot be used: the one before stays");
@@ -144,34 +171,30 @@ impl Tls {
     }
 }
 
-/// Reads the files, and tries to use them.
-async fn read(files: Files) -> Result<(Fingerprint, Result<Arc<ServerConfig>, Error>), Error> {
+/// Reads the files.
+async fn read(files: Files) -> Result<(Fingerprint, Read), Error> {
     let reading = move || {
         let file =
             |path: &Path| fs::read(path).map_err(|cause| Error::File(path.to_owned(), cause));
-        let certificate = file(&files.certificate)?;
-        let key = file(&files.key)?;
-        let authorities = match &files.client_authorities {
-            Some(path) => file(path)?,
-            None => Vec::new(),
+        let held = Read {
+            certificate: file(&files.certificate)?,
+            key: Zeroizing::new(file(&files.key)?),
+            authorities: match &files.client_authorities {
+                Some(path) => file(path)?,
+                None => Vec::new(),
+            },
         };
         let hash = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
-        let print = Fingerprint([hash(&certificate), hash(&key), hash(&authorities)]);
-        let config = config(&files, &certificate, &key, &authorities);
-        Ok((print, config.map(Arc::new)))
+        let prints = [&held.certificate, &*held.key, &held.authorities];
+        Ok((Fingerprint(prints.map(|bytes| hash(bytes))), held))
     };
     tokio::task::spawn_blocking(reading).await?
 }
 
-fn config(
-    files: &Files,
-    certificate: &[u8],
-    key: &[u8],
-    authorities: &[u8],
-) -> Result<ServerConfig, Error> {
-    let chain = certificates(&files.certificate, certificate)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|cause| Error::Pem(files.key.clone(), cause))?;
+fn config(files: &Files, held: &Read, protocol: Protocol) -> Result<ServerConfig, Error> {
+    let chain = certificates(&files.certificate, &held.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&held.key)
+        .map_err(|cause| Error::Pem(files.key.clone(), cause))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
@@ -179,7 +202,7 @@ fn config(
         None => builder.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for authority in certificates(path, authorities)? {
+            for authority in certificates(path, &held.authorities)? {
                 roots.add(authority)?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
@@ -190,7 +213,7 @@ fn config(
         }
     };
     let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.name().to_vec()];
     Ok(config)
 }
 

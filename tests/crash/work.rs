@@ -1,11 +1,8 @@
-//! A real gateway process, killed without warning while a bot is at work.
+//! Killed while a bot is at work.
 //!
 //! Every command ends up answered once, or its answer is known to be unknown; none is answered twice
 //! and none disappears. The same holds for messages that carry a key. `GATEWAY_KILLS` sets how often
 //! the process is killed.
-
-#![cfg(feature = "sim")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::HashMap,
@@ -23,6 +20,8 @@ use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
+
+use crate::free_port;
 
 /// How often the gateway is killed, unless the environment says otherwise.
 const KILLS: usize = 6;
@@ -348,15 +347,6 @@ fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// A port that was free a moment ago: the process must come back on the same one.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 #[expect(

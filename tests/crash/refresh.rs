@@ -1,16 +1,14 @@
-//! A real gateway process, killed without warning while it exchanges a refresh token for a new pair.
+//! Killed while it exchanges a refresh token for a new pair.
 //!
 //! Whenever that happens, what it finds at its next start is a pair that was issued as one. With it the
 //! portal works, or it says that a new installation is needed, where the one answer that held the new
 //! pair is lost. The moments are held from outside: the authorization server hangs, or the database is
 //! locked.
 
-#![cfg(feature = "sim")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::{
+    fs::{self, File},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -32,6 +30,8 @@ use tokio::time::{sleep, timeout};
 use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
+use crate::free_port;
+
 const TOKEN: &str = "oauth/token";
 const SECRET: &str = "client-secret";
 
@@ -42,7 +42,7 @@ enum Moment {
     Asked,
     /// It has exchanged the token; the answer is not there.
     Exchanged,
-    /// The answer is there, and not written down.
+    /// The answer is there, and cannot be written down.
     Answered,
     /// The new pair is written down.
     Written,
@@ -103,8 +103,7 @@ async fn new_pair_is_not_used_before_it_could_be_written_down() {
     };
     let unlocking = async {
         place.until(|| place.refreshes() == 1).await;
-        // Longer than a write waits for the lock.
-        sleep(Duration::from_secs(7)).await;
+        place.until(|| place.could_not_store()).await;
         let texts = place.portal.messages(&place.chat.dialog_id());
         assert!(texts.iter().all(|message| message.text != "patient"));
         drop(locked);
@@ -148,7 +147,7 @@ impl Place {
         let tokens = portal.install(&client_id, 1).unwrap();
         let chat = portal.add_group_chat("Support", &[1]);
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
+        fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
         let place = Self {
             first: (tokens.access_token.clone(), tokens.refresh_token.clone()),
             sim,
@@ -194,7 +193,8 @@ impl Place {
     fn start(&self) -> Child {
         let server = self.sim.oauth().address().replace("https://", "");
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitrix24-gateway"));
-        command.arg("serve").stderr(Stdio::null());
+        let log = File::create(self.path("log")).unwrap();
+        command.arg("serve").stderr(log);
         for (name, value) in [
             ("DEFAULT_PORTAL", "acme".to_owned()),
             ("PORTALS__ACME__MEMBER_ID", self.portal.member_id()),
@@ -243,9 +243,7 @@ impl Place {
                 self.until(|| self.refreshes() == 1).await;
             }
             Moment::Answered => {
-                self.until(|| self.refreshes() == 1).await;
-                // For the answer to arrive; the write cannot begin.
-                sleep(Duration::from_millis(300)).await;
+                self.until(|| self.could_not_store()).await;
             }
             Moment::Written => self.until(|| self.generation() > before).await,
             Moment::Used => {
@@ -279,6 +277,12 @@ impl Place {
         reader.busy_timeout(Duration::from_secs(5)).unwrap();
         let select = "SELECT generation FROM pairs WHERE portal = 'acme'";
         reader.query_row(select, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Whether the gateway had new tokens, and the database was locked.
+    fn could_not_store(&self) -> bool {
+        let log = fs::read_to_string(self.path("log")).unwrap();
+        log.contains("new tokens cannot be stored")
     }
 
     fn refreshes(&self) -> usize {
@@ -376,13 +380,4 @@ fn channel(port: u16) -> Channel {
 
 fn acme() -> PortalId {
     "acme".parse().unwrap()
-}
-
-/// A port that was free a moment ago: the process must come back on the same one.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
