@@ -154,6 +154,15 @@ impl Policy {
         Ok(policy)
     }
 
+    /// Nobody may do anything.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self {
+            open: None,
+            ..Self::default()
+        }
+    }
+
     /// Whether nobody is configured, so that everybody may do everything.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -309,6 +318,14 @@ mod tests {
         let policy = callers.policy();
         assert!(!policy.is_open());
         assert_eq!(policy.find(&Credential::Token(TokenHash::of("a"))), None);
+        let manager = |roster: &mut Roster| {
+            let (name, mut manager) = described("m", "");
+            manager.terms.rpcs = Rpcs::new(["manage"], false).unwrap();
+            roster.configured.insert(name, manager);
+        };
+        callers.change(manager).unwrap();
+        // Its bots are those of nobody.
+        assert!(grant(&callers.policy(), "m").owns("a"));
         callers
             .change(|roster| roster.configured.extend([described("a", "")]))
             .unwrap();

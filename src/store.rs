@@ -1,5 +1,5 @@
 //! What outlives a restart: the tokens of portals, our bots and theirs, the event log, how far each poll came, what
-//! became of calls that must not run twice, how far the limits of portals were used up.
+//! became of calls that must not run twice, how far the limits of portals were used up, and which callers and portals were added.
 //!
 //! One SQLite file in a folder of its own, written by one task and read by several. Writes that wait
 //! together are committed together, so durability costs one `fsync` per group and not per write.

@@ -76,8 +76,12 @@ impl Keeper {
         }
         self.store.save_webhook(&id, url).await?;
         if let Some(live) = &self.live {
-            let added = live.portals.add_webhook(id.clone(), webhook);
-            added.await.map_err(refused)?;
+            let added = live.portals.add_webhook(id.clone(), webhook).await;
+            if let Err(error) = added {
+                // It was installed in this moment.
+                self.store.erase_webhook(&id).await?;
+                return Err(refused(error));
+            }
         }
         self.in_force(|roster| {
             roster.named.insert(id);

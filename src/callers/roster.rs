@@ -18,7 +18,8 @@ use crate::ids::PortalId;
 pub struct Roster {
     /// Callers of the configuration.
     pub configured: BTreeMap<String, Description>,
-    /// Callers of the store; those that were revoked prove nobody and hold their names.
+    /// Callers of the store. Those that were revoked have no token; while there is one of them, nobody is
+    /// let in because nobody is left.
     pub kept: BTreeMap<String, Description>,
     /// Portals that an operator named. Any other installed itself, and is seen by whom it was granted to.
     pub named: BTreeSet<PortalId>,
@@ -48,16 +49,18 @@ impl Roster {
     /// See [`Unclear`].
     pub fn policy(&self) -> Result<Policy, Unclear> {
         let mut described = self.configured.clone();
-        for (name, caller) in &self.kept {
-            let revoked = caller.tokens.is_empty();
-            match described.get(name) {
-                // Who was revoked may be configured anew.
-                Some(_) if revoked => {}
-                Some(_) => return Err(Unclear::Twice(name.clone())),
-                None => {
-                    described.insert(name.clone(), caller.clone());
-                }
+        // Who was revoked is nobody, and may be configured anew.
+        let active = self
+            .kept
+            .iter()
+            .filter(|(_, caller)| !caller.tokens.is_empty());
+        for (name, caller) in active {
+            if described.insert(name.clone(), caller.clone()).is_some() {
+                return Err(Unclear::Twice(name.clone()));
             }
+        }
+        if described.is_empty() && !self.kept.is_empty() {
+            return Ok(Policy::closed());
         }
         for (portal, caller) in &self.grants {
             if let Some(caller) = described.get_mut(caller) {

@@ -30,7 +30,7 @@ pub(super) enum CallersCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Let a caller that was added call no more, at once. Its bots stay.
+    /// Let a caller that was added call no more, at once. Its bots stay, and belong to nobody.
     Revoke {
         /// Its name.
         name: String,

@@ -93,7 +93,7 @@ pub struct Portals(pub(super) Arc<All>);
 #[derive(Debug)]
 pub(super) struct All {
     portals: RwLock<BTreeMap<PortalId, Portal>>,
-    changed: watch::Sender<()>,
+    pub(super) changed: watch::Sender<()>,
     /// One installation or removal at a time.
     pub(super) changes: Mutex<()>,
     default: Option<PortalId>,
@@ -144,13 +144,7 @@ impl Portals {
         meter: &Meter,
         life: &Lifecycle,
     ) -> Result<Self, transport::Error> {
-        for (id, url) in kept.webhooks.drain(..) {
-            if config.portals.contains_key(&id) {
-                warn!(portal.id = %id, "a stored webhook is not used: the configuration gives its name to another");
-                continue;
-            }
-            config.portals.insert(id, Access::Webhook(url));
-        }
+        config.take(std::mem::take(&mut kept.webhooks));
         let own = &mut config.transport.names.own;
         own.extend(config.portals.values().filter_map(|access| match access {
             Access::Webhook(url) => Some(url.host().to_owned()),
@@ -230,22 +224,6 @@ impl Portals {
     /// Keeps where the limits are, for the next start. Nothing may be sent afterwards.
     pub async fn rest(&self, store: &Store) {
         self.0.workshop.memory.keep(store).await;
-    }
-
-    /// Whether nothing leaves for any portal, because the store was restored and is not activated.
-    #[must_use]
-    pub fn held(&self) -> bool {
-        self.0.workshop.hold.holds()
-    }
-
-    /// Lets calls leave for portals although the store was restored. Says whether they could not before.
-    pub fn release(&self) -> bool {
-        let held = self.0.workshop.hold.release();
-        for portal in self.list() {
-            portal.0.queue.gate_changed();
-        }
-        self.0.changed.send_replace(());
-        held
     }
 
     /// A portal by name.

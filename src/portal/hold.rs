@@ -13,6 +13,8 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
+use super::Portals;
+
 /// One for all portals. Cheap to clone; nothing is held by default.
 #[derive(Debug, Clone, Default)]
 pub struct Hold(Arc<Inner>);
@@ -55,5 +57,23 @@ impl Hold {
             }
             released.await;
         }
+    }
+}
+
+impl Portals {
+    /// Whether nothing leaves for any portal, because the store was restored and is not activated.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.0.workshop.hold.holds()
+    }
+
+    /// Lets calls leave for portals although the store was restored. Says whether they could not before.
+    pub fn release(&self) -> bool {
+        let held = self.0.workshop.hold.release();
+        for portal in self.list() {
+            portal.0.queue.gate_changed();
+        }
+        self.0.changed.send_replace(());
+        held
     }
 }

@@ -8,14 +8,14 @@ mod code;
 mod payment;
 mod proof;
 
-use tracing::info;
+use tracing::{info, warn};
 
 pub use self::{
     claim::{Claim, ClaimError, Vouched},
     code::Expected,
     proof::Remains,
 };
-use super::{Portal, Portals, WebhookUrl, all::account_names};
+use super::{Access, Config, Portal, Portals, WebhookUrl, all::account_names};
 use crate::{
     ids::PortalId,
     store::{self, KeptPair, Pair},
@@ -59,6 +59,19 @@ pub enum InstallError {
     /// It cannot be written down.
     #[error("it cannot be stored")]
     Store(#[from] store::Error),
+}
+
+impl Config {
+    /// Takes webhooks from the store, beside those that are configured.
+    pub(super) fn take(&mut self, webhooks: Vec<(PortalId, WebhookUrl)>) {
+        for (id, url) in webhooks {
+            if self.portals.contains_key(&id) {
+                warn!(portal.id = %id, "a stored webhook is not used: the configuration gives its name to another");
+                continue;
+            }
+            self.portals.insert(id, Access::Webhook(url));
+        }
+    }
 }
 
 impl Portals {

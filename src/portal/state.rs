@@ -12,6 +12,8 @@
 //! Invariant: only what a probe or a refresh of tokens came to opens or closes the gate. Above it stands
 //! the [`Hold`] of all portals, under which not even probes go through.
 
+mod sign;
+
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -27,6 +29,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::sign::Sign;
 use super::{Cause, Error, Hold, by_chance, error::Credential, wire::Method};
 use crate::{
     clock::Clock,
@@ -137,19 +140,6 @@ struct Closed {
     error: Error,
     pauses: ExponentialBackoff,
     probe_at: Instant,
-}
-
-/// What an outcome says of the portal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    /// It serves us, whatever it thought of the call.
-    Serves,
-    /// It serves nobody who comes with our credential.
-    Refuses,
-    /// Nobody spoke who speaks for it.
-    Silent,
-    /// Nothing.
-    Nothing,
 }
 
 impl Gate {
@@ -426,39 +416,6 @@ impl Phase {
     fn probe_later(&mut self, now: Instant) {
         if let Self::Closed(closed) = self {
             closed.probe_at = now + closed.pauses.next().unwrap_or(PARKED.1);
-        }
-    }
-}
-
-impl Sign {
-    fn of(cause: &Cause) -> Self {
-        match cause {
-            Cause::Overloaded
-            | Cause::Credential(_)
-            | Cause::NotInstalled
-            | Cause::ApplicationRefused
-            | Cause::Plan
-            | Cause::Gone
-            | Cause::Uninstalled
-            | Cause::PaymentRequired => Self::Refuses,
-            Cause::Unreachable(_)
-            | Cause::NoAnswer(_)
-            | Cause::Unreadable(_)
-            | Cause::Blocked
-            | Cause::AuthorizationDown
-            | Cause::AuthorizationServer
-            | Cause::Redirected => Self::Silent,
-            Cause::Ambiguous
-            | Cause::Moved { .. }
-            | Cause::TokenOver
-            | Cause::BotTokenChanging
-            | Cause::NotInBatch
-            | Cause::CallerLeft
-            | Cause::Restored
-            | Cause::Withdrawn
-            | Cause::QueueFull
-            | Cause::WaitTooLong => Self::Nothing,
-            _ => Self::Serves,
         }
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod copies;
 mod erase;
 mod history;
+mod kept;
 mod opening;
 mod pairs;
 mod rotation;

@@ -339,3 +339,78 @@ async fn recipes_of_the_readme_for_who_operates_it_work() {
         assert!(!ended.err.contains(token.trim()), "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn key_put_in_front_by_hand_is_taken_up_and_a_useless_file_is_told_of() {
+    let desk = Desk::new().await;
+    let running = Running::of(desk.serve(&[], &[])).await;
+    register(&running, "helper").await.unwrap();
+    let good = fs::read_to_string(desk.path(KEYS)).unwrap();
+    let both = format!("seal:{}\n{good}", "A".repeat(43));
+    fs::write(desk.path(KEYS), "nonsense").unwrap();
+    // It is looked at every five seconds.
+    sleep(Duration::from_secs(6)).await;
+    register(&running, "another").await.unwrap();
+    fs::write(desk.path(KEYS), &both).unwrap();
+    until(async || {
+        let listed = done(&desk, &["keys", "list"]).await;
+        listed.contains("seals, 2 values") && listed.contains("has sealed 0 values")
+    })
+    .await;
+    let ended = running.stop("TERM").await;
+    assert!(
+        ended.err.contains("cannot be used as it is now"),
+        "{ended:?}"
+    );
+    assert!(ended.err.contains("the keys were changed"), "{ended:?}");
+    assert!(
+        !ended.err.contains("nonsense") && !ended.err.contains("AAAA"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn keys_of_the_environment_with_a_new_one_in_front_seal_everything_anew_at_the_start() {
+    let desk = Desk::new().await;
+    let running = Running::of(desk.serve(&[], &[])).await;
+    register(&running, "helper").await.unwrap();
+    running.stop("TERM").await;
+    let keys = fs::read_to_string(desk.path(KEYS)).unwrap();
+    let words = keys.lines().filter(|line| !line.starts_with('#'));
+    let words = words.collect::<Vec<_>>().join(" ");
+    let keys = format!("seal:{} {words}", "A".repeat(43));
+    fs::remove_file(desk.path(KEYS)).unwrap();
+    let running = Running::of(desk.serve(&[], &[("STORE__KEYS", &keys)])).await;
+    let with_keys = |arguments: &[&str]| {
+        let mut command = desk.bare(arguments);
+        command.env("BITRIX24_GATEWAY__STORE__KEYS", &keys);
+        Ended::of(command)
+    };
+    until(async || {
+        let listed = with_keys(&["keys", "list"]).await.out;
+        listed.contains("seals, 1 values") && listed.contains("has sealed 0 values")
+    })
+    .await;
+    let ended = with_keys(&["keys", "rotate"]).await;
+    let told = ended.failure(1);
+    assert!(
+        told.contains("store.keys") && told.contains("in front"),
+        "{told}"
+    );
+    running.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn gateway_whose_folder_has_too_long_a_name_for_a_socket_goes_without() {
+    let desk = Desk::new().await;
+    let deep = "deep/".repeat(30);
+    let running = Running::of(desk.serve(&["--store", &deep], &[])).await;
+    register(&running, "helper").await.unwrap();
+    let told = refused(&desk, &["keys", "rotate", "--store", &deep]).await;
+    assert!(told.contains("held by another process"), "{told}");
+    let ended = running.stop("TERM").await;
+    assert!(ended.err.contains("set `admin.socket`"), "{ended:?}");
+    let asked = format!("{deep}/x.sock");
+    let ended = Ended::of(desk.serve(&["--store", &deep], &[("ADMIN__SOCKET", &asked)])).await;
+    assert!(ended.failure(1).contains("cannot listen on"), "{ended:?}");
+}

@@ -155,3 +155,21 @@ fn key_file_behind_a_link_is_changed_where_it_is() {
     let (loaded, _) = Keys::load_or_create(&path, true).unwrap();
     assert_eq!(loaded.ids(), rotated.ids());
 }
+
+#[test]
+fn key_file_that_cannot_be_changed_stays_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, keys) = made(dir.path());
+    let text = fs::read_to_string(&path).unwrap();
+    // Nothing can be written beside it.
+    fs::create_dir(dir.path().join("keys.new")).unwrap();
+    let error = Keys::put_new_in_front(&path).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    fs::remove_dir(dir.path().join("keys.new")).unwrap();
+    // What a killed process left behind.
+    fs::write(dir.path().join("keys.new"), "half").unwrap();
+    let rotated = Keys::put_new_in_front(&path).unwrap();
+    assert!(rotated.ids().starts_with(&keys.bot_key_id()));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
