@@ -63,7 +63,7 @@ impl Bots {
         let portal = self.portal(&name.0)?;
         let _turn = self.0.changes.of(name.clone()).await;
         let bot = match self.replaceable(&portal, &name, patience).await {
-            Err(Error::UnknownBot(name)) => {
+            Err(Error::UnknownBot(name)) if portal.wants_bot_tokens() => {
                 let released = self.is_open_to(&portal, &name, &token, patience).await?;
                 return if released {
                     Ok(())
@@ -185,10 +185,12 @@ impl Bots {
             .as_bot(BotSecret::Fixed(bot.token.clone()));
         let call = call.with_next_token(next.token.clone());
         let Err(error) = portal.call(call, patience).await else {
-            return self
-                .take_over(written, next)
-                .await
-                .map_err(Error::afterwards);
+            let taken = self.take_over(written, next).await;
+            // What cannot be written now is settled later.
+            return taken.map_err(|error| {
+                self.doubt(&name);
+                error.afterwards()
+            });
         };
         let surely_not =
             error.executed() == Executed::No && !matches!(error.cause(), Cause::BotToken);
@@ -197,8 +199,10 @@ impl Bots {
                 next_token: None,
                 ..bot
             };
-            self.keep(before).await?;
-            key.open();
+            match self.keep(before).await {
+                Ok(()) => key.open(),
+                Err(_) => self.doubt(&name),
+            }
             return Err(error.into());
         }
         self.doubt(&name);

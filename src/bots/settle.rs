@@ -211,9 +211,14 @@ impl Bots {
     async fn settle_in_the_end(&self, name: Name) -> Name {
         let mut pause = PAUSES.0;
         loop {
-            let bot = self.known().get(&name).cloned();
-            let (Some(bot), Ok(portal)) = (bot, self.portal(&name.0)) else {
+            let known = self.known().get(&name).cloned();
+            let Some(bot) = known.filter(|bot| bot.next_token.is_some()) else {
                 return name;
+            };
+            let Ok(portal) = self.portal(&name.0) else {
+                // It may come back.
+                sleep(PAUSES.1).await;
+                continue;
             };
             let key = self.key(&bot);
             let doubt_ends = self.doubted().get(&name).copied();
