@@ -1,5 +1,6 @@
 //! Wires the parts together, and takes them apart in order.
 
+mod credentials;
 mod keeping;
 mod sealing;
 
@@ -275,7 +276,7 @@ impl App {
         }
         life.spawn(portals.clone().watch_ends(life.stop().clone()));
         if let Some(reread) = reread {
-            life.spawn(follow_credentials(
+            life.spawn(credentials::follow(
                 reread,
                 portals.clone(),
                 life.stop().clone(),
@@ -389,37 +390,6 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
 fn only_configured(callers: &Callers) -> bool {
     let roster = callers.roster();
     roster.kept.is_empty() && !roster.configured.is_empty()
-}
-
-/// Goes on with changed webhooks and secrets, until the stop begins.
-async fn follow_credentials(mut reread: Reread, portals: Portals, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(LOOK) => {}
-        }
-        let look = tokio::task::spawn_blocking(move || {
-            let found = reread.look();
-            (reread, found)
-        });
-        let found = match look.await {
-            Ok((same, found)) => {
-                reread = same;
-                found
-            }
-            Err(error) => {
-                error!(%error, "files of credentials are not looked at any more");
-                return;
-            }
-        };
-        match found {
-            Ok(None) => {}
-            Ok(Some(fresh)) => portals.renew(fresh),
-            Err(error) => {
-                error!(%error, "changed credentials cannot be used: those before stay");
-            }
-        }
-    }
 }
 
 /// The services serve while what they do can be kept, and until the stop begins.
