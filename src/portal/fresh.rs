@@ -64,7 +64,7 @@ impl Portals {
         {
             info!("the client secret was changed");
             for portal in self.list().iter().filter(|it| it.0.oauth.is_some()) {
-                portal.0.sender.gate.look_again();
+                portal.0.sender.gate.look_again_if_closed();
             }
         }
     }
@@ -119,7 +119,7 @@ impl Portal {
         if !same_host {
             warn!(portal.id = %self.id(), before = before.host(), now = host, "webhook is at another host: if that is another account, its bots must be registered again; what it allows is counted apart from the next start on");
         }
-        sender.gate.look_again();
+        sender.gate.look_again_if_closed();
     }
 
     /// Says so when its webhook ends soon, or has ended.

@@ -32,7 +32,7 @@ impl Portals {
         match token {
             Some(token) if is_unpaid(oauth, &token).await => portal.close_unpaid(oauth),
             // The portal itself says best whether it serves us again, or no longer.
-            _ => portal.0.sender.gate.look_again_if_closed(),
+            _ => portal.0.sender.gate.look_again(),
         }
         true
     }
