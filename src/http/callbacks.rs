@@ -12,17 +12,17 @@ use axum::{
 };
 use secrecy::SecretString;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{body, desk::Desk, refusals::What};
 use crate::{
     bots,
     fault::Chain,
     portal::{
-        Claim, ClaimError, InstallError, Owner, Remains, Vouched,
+        Claim, ClaimError, InstallError, Owner, Portal, Remains, Vouched,
         wire::callback::{AppEvent, Auth, Callback},
     },
-    store,
+    store::{self, Pair},
 };
 
 /// Pauses before a silent authorization server is asked again.
@@ -103,9 +103,26 @@ impl Desk {
     async fn install(&self, auth: Auth) -> Result<(), Refused> {
         let claim = claim(auth).ok_or(Refused::Incomplete)?;
         let vouched = self.vouch(&claim).await?;
-        let portal = self.portals().install(vouched.pair, Owner::Same).await?;
+        let portal = self.keep(vouched.pair).await?;
         self.bind(portal);
         Ok(())
+    }
+
+    /// A store that cannot be written is tried again as well.
+    async fn keep(&self, pair: Pair) -> Result<Portal, InstallError> {
+        for pause in PAUSES {
+            match self.portals().install(pair.clone(), Owner::Same).await {
+                Err(InstallError::Store(error)) => {
+                    error!(error = %Chain(&error), "tokens of an installation cannot be stored: that is tried again");
+                }
+                other => return other,
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.life().stop().cancelled() => break,
+            }
+        }
+        self.portals().install(pair, Owner::Same).await
     }
 
     /// An update tells a new `application_token` perhaps; with the old one there is nothing to learn.

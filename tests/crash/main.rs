@@ -3,6 +3,9 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bot_token;
+mod install;
+mod keeping;
 mod refresh;
 mod work;
 

@@ -1,9 +1,7 @@
-//! Real processes, killed without warning while a store is copied, restored, migrated, or sealed anew.
+//! Killed while a store is copied, restored, migrated, or sealed anew.
 //!
 //! Whatever the moment, what was there before opens as before, nothing half written is taken for whole,
 //! and doing it again works. Moments are held from outside: a database is locked, or a file grows.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     fs,
