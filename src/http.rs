@@ -11,6 +11,7 @@ mod body;
 mod callbacks;
 mod desk;
 mod frame;
+mod html;
 mod listener;
 mod oauth;
 mod page;

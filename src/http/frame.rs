@@ -17,14 +17,7 @@ use axum::{
 use serde_json::Value;
 use tracing::error;
 
-use super::{
-    body,
-    desk::Desk,
-    page::{self, Page},
-    query,
-    refusals::What,
-    texts::Language,
-};
+use super::{body, desk::Desk, html, page::Page, query, refusals::What, texts::Language};
 use crate::{
     fault::Chain,
     portal::{
@@ -77,7 +70,7 @@ pub(super) async fn open(State(desk): State<Desk>, request: Request) -> Response
             Page::from(&refused)
         }
     };
-    page::show(page, language, origin.as_deref())
+    html::show(page, language, origin.as_deref())
 }
 
 impl Desk {

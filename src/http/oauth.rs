@@ -10,7 +10,8 @@ use tracing::error;
 use super::{
     authorizations::{Ended, Return},
     desk::Desk,
-    page::{self, Page},
+    html,
+    page::Page,
     query,
     refusals::What,
     texts::Language,
@@ -55,7 +56,7 @@ pub(super) async fn start(State(desk): State<Desk>, request: Request) -> Respons
         Ok([(header::LOCATION, location), (header::SET_COOKIE, cookie)])
     });
     match headers {
-        Ok(headers) => (StatusCode::SEE_OTHER, page::private(), headers).into_response(),
+        Ok(headers) => (StatusCode::SEE_OTHER, html::private(), headers).into_response(),
         Err(_) => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -76,7 +77,7 @@ pub(super) async fn come_back(State(desk): State<Desk>, request: Request) -> Res
     // What another site sends here must not end what this browser began.
     let finished_here = !matches!(finished, Err(Refused::Ended(Ended::Foreign)));
     let mut response = match finished {
-        Ok(()) => page::show(Page::Authorized, language, None),
+        Ok(()) => html::show(Page::Authorized, language, None),
         Err(refused) => refuse(&desk, language, &refused),
     };
     let over = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
@@ -113,7 +114,7 @@ fn refuse(desk: &Desk, language: Language, refused: &Refused) -> Response {
     if let Refused::Install(InstallError::Store(cause)) = refused {
         error!(error = %Chain(cause), "tokens cannot be stored");
     }
-    page::show(Page::from(refused), language, None)
+    html::show(Page::from(refused), language, None)
 }
 
 impl From<&Refused> for Page {
