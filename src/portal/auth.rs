@@ -108,7 +108,10 @@ impl Credential {
     pub(super) fn pass(&self) -> Result<Pass, Cause> {
         match self {
             Self::Webhook => Ok(Pass::Webhook),
-            Self::OAuth(keyring) => keyring.pass().ok_or(Cause::TokenOver),
+            Self::OAuth(keyring) => {
+                let (token, generation) = keyring.pass().ok_or(Cause::TokenOver)?;
+                Ok(Pass::OAuth(token, generation))
+            }
         }
     }
 

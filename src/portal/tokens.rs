@@ -13,9 +13,10 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use tokio::{sync::watch, time::sleep_until};
 
-use super::{Cause, Error, Patience, auth::Pass, error::Credential, state::PROBE, wire::Method};
+use super::{Cause, Error, Patience, error::Credential, state::PROBE, wire::Method};
 use crate::{
     clock::Clock,
     ids::PortalId,
@@ -120,12 +121,12 @@ impl Keyring {
         held.map(|held| held.kept.pair.clone())
     }
 
-    /// What a request goes out with, if the tokens are good.
-    pub(super) fn pass(&self) -> Option<Pass> {
+    /// The access token and the number of its pair, if the tokens are good.
+    pub(super) fn pass(&self) -> Option<(SecretString, u64)> {
         let known = self.0.known.borrow();
         let held = known.held.as_ref().filter(|_| self.is_usable(&known))?;
         let token = held.kept.pair.access_token.clone();
-        Some(Pass::OAuth(token, held.generation()))
+        Some((token, held.generation()))
     }
 
     /// Waits until the tokens are good.

@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::super::{
-    Cause, Error, OAuth, Portal, Portals, auth::Pass, oauth::Trouble, state::PROBE,
-    wire::oauth::Denial,
+    Cause, Error, OAuth, Portal, Portals, oauth::Trouble, state::PROBE, wire::oauth::Denial,
 };
 
 /// However often it is said, we look this often.
@@ -25,12 +24,8 @@ impl Portals {
         let Some(oauth) = portal.0.oauth.as_ref().filter(|oauth| oauth.may_look()) else {
             return false;
         };
-        let token = match oauth.refresher.keyring.pass() {
-            Some(Pass::OAuth(token, _)) => Some(token),
-            _ => None,
-        };
-        match token {
-            Some(token) if is_unpaid(oauth, &token).await => portal.close_unpaid(oauth),
+        match oauth.refresher.keyring.pass() {
+            Some((token, _)) if is_unpaid(oauth, &token).await => portal.close_unpaid(oauth),
             // The portal itself says best whether it serves us again, or no longer.
             _ => portal.0.sender.gate.look_again(),
         }
