@@ -50,24 +50,25 @@ export function advance(seconds) {
   return simulation.post('clock', { advance_ms: seconds * 1000 })
 }
 
-/** Acts while the clock stands still until the portal refuses a call, however slow this machine is. */
-export async function stillUntilRefused(place, act) {
+/** Acts while the clock stands still until the portal refused so many calls, however slow this machine is. */
+export async function stillUntilRefused(place, act, times = 1) {
   await simulation.post('clock', { scale: 0 })
   const acting = act()
   try {
-    await refused(place, acting)
+    await refused(place, acting, times)
   } finally {
     await simulation.post('clock', { scale: 1 })
   }
   return acting
 }
 
-/** Waits until the portal refused a call, or the caller is through without. Each look takes its time. */
-export async function refused(place, acting) {
+/** Waits until the portal refused so many calls, or the caller is through without. Each look takes its time. */
+export async function refused(place, acting, times = 1) {
   let over = false
   const ends = () => (over = true)
   acting.then(ends, ends)
-  while (!over && (await place.statuses()).every((status) => status === 200)) {
+  const count = async () => (await place.statuses()).filter((status) => status !== 200).length
+  while (!over && (await count()) < times) {
     await new Promise(setImmediate)
   }
 }
