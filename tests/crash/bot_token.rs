@@ -11,12 +11,11 @@ use std::{
 
 use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
 use bitrix24_sim::{Fault, Limits, Portal, PortalConfig, Sim};
-use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tonic::{Status, transport::Channel};
 
-use crate::free_port;
+use crate::{PATIENCE, free_port, lock, until};
 
 const UPDATE: &str = "imbot.v2.Bot.update";
 
@@ -60,9 +59,6 @@ async fn gateway_killed_at_any_moment_of_a_rotation_finds_the_token_in_force() {
         gateway.wait().unwrap();
     }
 }
-
-/// Longer than the time for which a call may be at work in the portal unheard of.
-const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A portal, and the folder of a gateway that has its webhook.
 struct Place {
@@ -190,13 +186,13 @@ impl Place {
         let asked = || faults.waiting() == 0;
         let exchanged = || self.token() != first;
         match moment {
-            Moment::Asked => self.until(asked).await,
-            Moment::Exchanged => self.until(exchanged).await,
+            Moment::Asked => until(asked).await,
+            Moment::Exchanged => until(exchanged).await,
             Moment::Answered => {
-                self.until(exchanged).await;
-                let locked = self.lock();
+                until(exchanged).await;
+                let locked = lock(self.folder.path());
                 let calls = || self.portal.journal().calls(UPDATE).len();
-                self.until(|| calls() == 1).await;
+                until(|| calls() == 1).await;
                 gateway.kill().unwrap();
                 drop(locked);
             }
@@ -211,24 +207,6 @@ impl Place {
         let _killed = gateway.kill();
         gateway.wait().unwrap();
         faults.clear();
-    }
-
-    /// Keeps the gateway from writing until dropped.
-    fn lock(&self) -> Connection {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let lock = Connection::open_with_flags(self.path("store/store.db"), flags).unwrap();
-        lock.busy_timeout(Duration::from_secs(5)).unwrap();
-        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-        lock
-    }
-
-    async fn until(&self, holds: impl Fn() -> bool) {
-        let waiting = async {
-            while !holds() {
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap();
     }
 }
 

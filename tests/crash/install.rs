@@ -12,7 +12,7 @@ use std::{
 
 use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
 use bitrix24_sim::{ApplicationConfig, Fault, Limits, Portal, PortalConfig, Sim};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -21,12 +21,11 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use crate::free_port;
+use crate::{PATIENCE, database, free_port, lock, until};
 
 const CLIENT: &str = "app.573ad8a0346747.09223434";
 const SECRET: &str = "client-secret";
 const INFO: &str = "app.info";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When the process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +48,12 @@ async fn gateway_killed_at_any_moment_of_an_installation_has_all_of_it_or_nothin
         if moment == Moment::Asked {
             faults.on(INFO, Fault::hang());
         }
-        let locked = (moment == Moment::Vouched).then(|| place.lock());
+        let locked = (moment == Moment::Vouched).then(|| lock(place.folder.path()));
         place.tell(&callback).await;
         match moment {
-            Moment::Asked => place.until(|| faults.waiting() == 0).await,
-            Moment::Vouched => place.until(|| place.could_not_store()).await,
-            Moment::Written => place.until(|| place.pairs() == 1).await,
+            Moment::Asked => until(|| faults.waiting() == 0).await,
+            Moment::Vouched => until(|| place.could_not_store()).await,
+            Moment::Written => until(|| place.pairs() == 1).await,
         }
         gateway.kill().unwrap();
         gateway.wait().unwrap();
@@ -210,38 +209,16 @@ impl Place {
         assert!(self.portal.bot_by_code("helper").is_some());
     }
 
-    /// Keeps the gateway from writing until dropped.
-    fn lock(&self) -> Connection {
-        let lock = self.database(OpenFlags::SQLITE_OPEN_READ_WRITE);
-        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-        lock
-    }
-
     /// How many pairs are written down.
     fn pairs(&self) -> i64 {
-        let reader = self.database(OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let reader = database(self.folder.path(), OpenFlags::SQLITE_OPEN_READ_ONLY);
         let count = "SELECT count(*) FROM pairs";
         reader.query_row(count, [], |row| row.get(0)).unwrap()
-    }
-
-    fn database(&self, flags: OpenFlags) -> Connection {
-        let database = Connection::open_with_flags(self.path("store/store.db"), flags).unwrap();
-        database.busy_timeout(Duration::from_secs(5)).unwrap();
-        database
     }
 
     /// Whether the gateway had tokens, and the database was locked.
     fn could_not_store(&self) -> bool {
         let log = fs::read_to_string(self.path("log")).unwrap();
         log.contains("tokens of an installation cannot be stored")
-    }
-
-    async fn until(&self, holds: impl Fn() -> bool) {
-        let waiting = async {
-            while !holds() {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap();
     }
 }

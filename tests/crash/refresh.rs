@@ -23,14 +23,14 @@ use bitrix24_gateway::{
 };
 use bitrix24_sim::{ApplicationConfig, Chat, Fault, Limits, Portal, PortalConfig, Sim};
 use jiff::SignedDuration;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::free_port;
+use crate::{database, free_port, lock, until};
 
 const TOKEN: &str = "oauth/token";
 const SECRET: &str = "client-secret";
@@ -94,7 +94,7 @@ async fn new_pair_is_not_used_before_it_could_be_written_down() {
     let place = Place::made(0).await;
     let mut gateway = place.start();
     place.register().await;
-    let locked = place.lock();
+    let locked = lock(place.folder.path());
     place.portal.expire_tokens_of(&place.client_id);
     let calling = async {
         let said = place.say("patient").await;
@@ -102,8 +102,8 @@ async fn new_pair_is_not_used_before_it_could_be_written_down() {
         said
     };
     let unlocking = async {
-        place.until(|| place.refreshes() == 1).await;
-        place.until(|| place.could_not_store()).await;
+        until(|| place.refreshes() == 1).await;
+        until(|| place.could_not_store()).await;
         let texts = place.portal.messages(&place.chat.dialog_id());
         assert!(texts.iter().all(|message| message.text != "patient"));
         drop(locked);
@@ -233,25 +233,24 @@ impl Place {
             }
             _ => {}
         }
-        let locked = (moment == Moment::Answered).then(|| self.lock());
+        let locked = (moment == Moment::Answered).then(|| lock(self.folder.path()));
         let before = self.generation();
         let calling = tokio::spawn(send(self.port, self.chat, "before"));
         match moment {
             Moment::Asked | Moment::Exchanged => {
-                self.until(|| self.sim.oauth().journal().arrivals() == 1)
-                    .await;
-                self.until(|| self.refreshes() == 1).await;
+                until(|| self.sim.oauth().journal().arrivals() == 1).await;
+                until(|| self.refreshes() == 1).await;
             }
             Moment::Answered => {
-                self.until(|| self.could_not_store()).await;
+                until(|| self.could_not_store()).await;
             }
-            Moment::Written => self.until(|| self.generation() > before).await,
+            Moment::Written => until(|| self.generation() > before).await,
             Moment::Used => {
                 let posted = || {
                     let messages = self.portal.messages(&self.chat.dialog_id());
                     messages.iter().any(|message| message.text == "before")
                 };
-                self.until(posted).await;
+                until(posted).await;
             }
         }
         gateway.kill().unwrap();
@@ -261,20 +260,9 @@ impl Place {
         faults.clear();
     }
 
-    /// Keeps the gateway from writing until dropped.
-    fn lock(&self) -> Connection {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let lock = Connection::open_with_flags(self.path("store/store.db"), flags).unwrap();
-        lock.busy_timeout(Duration::from_secs(5)).unwrap();
-        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-        lock
-    }
-
     /// The number of the pair that is written down.
     fn generation(&self) -> i64 {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let reader = Connection::open_with_flags(self.path("store/store.db"), flags).unwrap();
-        reader.busy_timeout(Duration::from_secs(5)).unwrap();
+        let reader = database(self.folder.path(), OpenFlags::SQLITE_OPEN_READ_ONLY);
         let select = "SELECT generation FROM pairs WHERE portal = 'acme'";
         reader.query_row(select, [], |row| row.get(0)).unwrap()
     }
@@ -346,15 +334,6 @@ impl Place {
             }
         };
         timeout(Duration::from_secs(30), said).await.unwrap()
-    }
-
-    async fn until(&self, holds: impl Fn() -> bool) {
-        let waiting = async {
-            while !holds() {
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        timeout(Duration::from_secs(30), waiting).await.unwrap();
     }
 }
 
