@@ -71,6 +71,19 @@ async fn gateway_killed_at_any_moment_of_an_installation_has_all_of_it_or_nothin
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn installation_is_kept_once_the_store_can_be_written_again() {
+    let place = Place::made().await;
+    let mut gateway = place.start().await;
+    let locked = lock(place.folder.path());
+    place.tell(&place.callback()).await;
+    until(|| place.could_not_store()).await;
+    drop(locked);
+    place.serves().await;
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+}
+
 /// A portal in which our application is installed, and a gateway that is to hear of it.
 struct Place {
     sim: Sim,
