@@ -2,8 +2,8 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 7] = [
-    "bots", "content", "entities", "errors", "messages", "portals", "server",
+const FILES: [&str; 8] = [
+    "bots", "content", "entities", "errors", "events", "messages", "portals", "server",
 ];
 
 #[expect(
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(true)
         // Events and portals are large, the other items of a stream are not.
         .boxed(".bitrix24.gateway.v1.SubscribeCommandEventsResponse.item.event")
+        .boxed(".bitrix24.gateway.v1.SubscribeEventsResponse.item.event")
         .boxed(".bitrix24.gateway.v1.WatchPortalsResponse.item.change")
         .compile_fds(descriptors)?;
     Ok(())

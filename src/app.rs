@@ -125,13 +125,9 @@ impl App {
         keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
         let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
-        let events = Events::new(
-            store.clone(),
-            bots.clone(),
-            portals.clone(),
-            clock,
-            config.events,
-        );
+        let of = (bots.clone(), portals.clone());
+        let events = Events::load(store.clone(), of, clock, config.events, life.clone());
+        let events = events.await?;
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
         }

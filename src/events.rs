@@ -3,17 +3,23 @@
 //! Fetching is the truth: `poller` asks each portal for the events of our bots, `intake` writes
 //! them into the store's log, and only then the portal is told to forget them. A [`Feed`] reads the
 //! log after a position and waits at its end: catching up and being live are one path, so a slow
-//! reader costs nothing.
+//! reader costs nothing. A named subscription ([`subscriptions`]) keeps its place itself, and hands each
+//! event to one of its streams until somebody says that it is done.
 //!
 //! Invariant: an offset is sent to a portal only after everything before it is durable.
 
 pub mod cursor;
+pub mod entry;
 pub mod error;
 pub mod feed;
 mod intake;
 mod poller;
+mod reader;
 mod retention;
 mod rotation;
+pub mod subscriptions;
+mod tail;
+pub mod view;
 
 use std::{
     collections::HashMap,
@@ -30,12 +36,18 @@ use crate::{
     ids::PortalId,
     lifecycle::Lifecycle,
     portal::{Portals, State},
-    store::Store,
+    store::{self, Store},
 };
 
-pub use cursor::Cursor;
-pub use error::Error;
-pub use feed::{Feed, Next, Start, View};
+use self::tail::Tail;
+pub use self::{
+    cursor::Cursor,
+    entry::{LogEntry, LogItem},
+    error::Error,
+    feed::{Feed, Next, Start},
+    subscriptions::Subscriptions,
+    view::View,
+};
 
 /// How often to fetch and how long to keep.
 #[derive(Debug, Clone)]
@@ -63,6 +75,8 @@ struct Inner {
     portals: Portals,
     clock: Clock,
     config: Config,
+    tail: Arc<Tail>,
+    subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
 }
 
@@ -77,16 +91,41 @@ pub struct Progress {
 
 impl Events {
     /// The events of these bots.
-    #[must_use]
-    pub fn new(store: Store, bots: Bots, portals: Portals, clock: Clock, config: Config) -> Self {
-        Self(Arc::new(Inner {
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn load(
+        store: Store,
+        (bots, portals): (Bots, Portals),
+        clock: Clock,
+        config: Config,
+        life: Lifecycle,
+    ) -> Result<Self, store::Error> {
+        let tail = Arc::new(Tail::new(store.clone()));
+        let subscriptions = Subscriptions::load(
+            store.clone(),
+            portals.clone(),
+            clock,
+            Arc::clone(&tail),
+            life,
+        );
+        Ok(Self(Arc::new(Inner {
+            subscriptions: subscriptions.await?,
             store,
             bots,
             portals,
             clock,
             config,
+            tail,
             polls: Mutex::default(),
-        }))
+        })))
+    }
+
+    /// The named subscriptions.
+    #[must_use]
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.0.subscriptions
     }
 
     /// Begins to fetch and to expire, until the process stops.
@@ -106,7 +145,8 @@ impl Events {
         start: Start,
         stop: CancellationToken,
     ) -> Result<Feed, Error> {
-        Feed::open(self.0.store.clone(), view, start, stop).await
+        let tail = Arc::clone(&self.0.tail);
+        Feed::open(self.0.store.clone(), tail, view, start, stop).await
     }
 
     /// How each portal is doing.

@@ -19,6 +19,7 @@ mod ledger;
 mod messages;
 mod portals;
 mod status;
+mod streams;
 mod unread;
 mod watch;
 
@@ -178,6 +179,7 @@ impl HealthService {
         for name in [
             "",
             v1::bot_service_server::SERVICE_NAME,
+            v1::event_service_server::SERVICE_NAME,
             v1::message_service_server::SERVICE_NAME,
             v1::portal_service_server::SERVICE_NAME,
             v1::server_service_server::SERVICE_NAME,
@@ -199,6 +201,9 @@ fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
     let messages = messages::Service(parts.clone());
     let messages = v1::message_service_server::MessageServiceServer::new(messages)
         .max_decoding_message_size(config.max_request_bytes);
+    let events = events::Service(parts.clone());
+    let events = v1::event_service_server::EventServiceServer::new(events)
+        .max_decoding_message_size(config.max_request_bytes);
     let portals = portals::Service(parts.clone());
     let portals = v1::portal_service_server::PortalServiceServer::new(portals);
     let info = v1::server_service_server::ServerServiceServer::new(info::Service(parts));
@@ -206,6 +211,7 @@ fn routes(config: &Config, parts: Parts, health: HealthService) -> Routes {
     routes
         .add_service(bots)
         .add_service(messages)
+        .add_service(events)
         .add_service(portals)
         .add_service(info)
         .add_service(tonic_health::pb::health_server::HealthServer::new(

@@ -22,7 +22,7 @@ pub struct BotCode(Box<str>);
 pub struct DialogId(Box<str>);
 
 /// The name of a slash command, without the slash.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandName(Box<str>);
 
 /// The client key of a message: a UUID of version 4 in lower case, the only form that Bitrix24 heeds.

@@ -12,6 +12,7 @@ pub mod answers;
 pub mod backup;
 pub mod bots;
 pub mod callers;
+pub mod deliveries;
 mod erase;
 pub mod error;
 pub mod examine;
@@ -26,9 +27,15 @@ mod row;
 pub mod seal;
 pub mod sealed;
 mod sqlite;
+pub mod subscriptions;
 mod webhooks;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use secrecy::{SecretString, zeroize::Zeroizing};
@@ -51,6 +58,7 @@ pub use self::{
     answers::AnswerBegun,
     bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
     callers::KeptCaller,
+    deliveries::{Aside, Delivery, Head, Turn},
     error::Error,
     keys::Keys,
     ledger::CallBegun,
@@ -59,6 +67,7 @@ pub use self::{
         Page, RecentCommand, Stored, Unreadable,
     },
     pairs::{KeptPair, Pair},
+    subscriptions::{Subscription, SubscriptionId},
 };
 
 /// Where the store lives and what opens it.
@@ -117,6 +126,8 @@ struct Inner {
     changing_keys: Mutex<()>,
     path: PathBuf,
     log_id: LogId,
+    /// Counts erasures.
+    erasures: AtomicU64,
     head: watch::Receiver<u64>,
     writer: Writer,
     readers: Readers,
@@ -146,6 +157,7 @@ impl Store {
                     changing_keys: Mutex::default(),
                     path,
                     log_id: database.log_id,
+                    erasures: AtomicU64::new(0),
                     head,
                     writer,
                     readers,

@@ -16,7 +16,7 @@ use crate::{
         Cause, Guard, Patience, Portal,
         wire::{Method, answer},
     },
-    store::{AnswerBegun, CommandRef, Item},
+    store::{AnswerBegun, CommandRef, Item, SubscriptionId},
 };
 
 /// An answer to a slash command.
@@ -28,6 +28,10 @@ pub struct Answer {
     pub content: Content,
     /// What to do when it would not be posted.
     pub if_closed: IfClosed,
+    /// Progress of an event, which settles nothing.
+    pub progress: bool,
+    /// Subscriptions in which an event is done with its answer.
+    pub done_in: Vec<SubscriptionId>,
 }
 
 /// What is answered.
@@ -79,6 +83,13 @@ pub enum Answered {
     Already,
 }
 
+/// An event that is to be answered.
+struct Occasion {
+    seq: u64,
+    progress: bool,
+    done_in: Vec<SubscriptionId>,
+}
+
 /// What a command's answer needs, however it was named.
 struct Post {
     command_id: i64,
@@ -101,13 +112,21 @@ impl Bots {
         answer: Box<Answer>,
         patience: &Patience,
     ) -> Result<Answered, Error> {
-        let seq = match &answer.target {
+        let mut answer = answer;
+        let occasion = match &answer.target {
             Target::Command { .. } => None,
-            Target::Event { seq, .. } => Some(*seq),
+            Target::Event { seq, .. } => Some(Occasion {
+                seq: *seq,
+                progress: answer.progress,
+                done_in: std::mem::take(&mut answer.done_in),
+            }),
         };
         let (bot, post) = Box::pin(self.addressed(answer)).await?;
-        match seq {
-            Some(seq) => Box::pin(self.post_once(seq, &bot, post, patience)).await,
+        match occasion {
+            Some(occasion) if occasion.progress => {
+                Box::pin(self.post_progress(occasion.seq, &bot, post, patience)).await
+            }
+            Some(occasion) => Box::pin(self.post_once(occasion, &bot, post, patience)).await,
             None => self.post(&bot, post, patience).await,
         }
     }
@@ -118,6 +137,7 @@ impl Bots {
             target,
             content,
             if_closed,
+            ..
         } = *answer;
         let (bot, command_id, message_id, dialog) = match target {
             Target::Event { portal, code, seq } => {
@@ -173,8 +193,8 @@ impl Bots {
         ))
     }
 
-    /// At most once: the intent is durable before the call leaves, the outcome after.
-    async fn post_once(
+    /// As often as it is called, but not behind the answer.
+    async fn post_progress(
         &self,
         seq: u64,
         bot: &Identity,
@@ -182,26 +202,64 @@ impl Bots {
         patience: &Patience,
     ) -> Result<Answered, Error> {
         let _turn = self.0.answers.of(seq).await;
-        match self.0.store.begin_answer(seq).await? {
+        match self.0.store.answer_begun(seq).await? {
+            AnswerBegun::New => self.post(bot, post, patience).await,
+            AnswerBegun::Answered => Ok(Answered::Already),
+            AnswerBegun::Unknown => Err(Error::AnswerUnknown),
+        }
+    }
+
+    /// At most once: the intent is durable before the call leaves, the outcome after.
+    async fn post_once(
+        &self,
+        occasion: Occasion,
+        bot: &Identity,
+        post: Box<Post>,
+        patience: &Patience,
+    ) -> Result<Answered, Error> {
+        let Occasion { seq, done_in, .. } = occasion;
+        let store = &self.0.store;
+        let _turn = self.0.answers.of(seq).await;
+        match store.begin_answer(seq).await? {
             AnswerBegun::New => {}
-            AnswerBegun::Answered => return Ok(Answered::Already),
-            AnswerBegun::Unknown => return Err(Error::AnswerUnknown),
+            AnswerBegun::Answered => {
+                if !done_in.is_empty() {
+                    store.finish_answer(seq, done_in).await?;
+                }
+                return Ok(Answered::Already);
+            }
+            AnswerBegun::Unknown => {
+                self.lose(seq, done_in).await;
+                return Err(Error::AnswerUnknown);
+            }
         }
         let outcome = self.post(bot, post, patience).await;
         match &outcome {
             // It was posted. Should this write fail, whoever repeats is told that nobody knows.
             Ok(_) => {
-                if let Err(error) = self.0.store.finish_answer(seq).await {
+                if let Err(error) = store.finish_answer(seq, done_in).await {
                     error!(event.seq = seq, error = %Chain(&error), "answer was posted but cannot be recorded");
                 }
             }
             Err(error) if error.executed() == Executed::No => {
-                self.0.store.release_answer(seq).await?;
+                store.release_answer(seq).await?;
             }
             // The intent stays, and says to whoever asks again that nobody knows.
-            Err(_) => {}
+            Err(_) => self.lose(seq, done_in).await,
         }
         outcome
+    }
+
+    /// Nobody knows whether it was posted. A write that fails is made up for when the answer is tried again,
+    /// or at the next start.
+    async fn lose(&self, seq: u64, lost_in: Vec<SubscriptionId>) {
+        if lost_in.is_empty() {
+            return;
+        }
+        let now = self.0.clock.now();
+        if let Err(error) = self.0.store.lose_answer(seq, lost_in, now).await {
+            error!(event.seq = seq, error = %Chain(&error), "event whose answer is lost cannot be set aside");
+        }
     }
 
     async fn post(

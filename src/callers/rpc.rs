@@ -78,6 +78,15 @@ rpcs! {
     UpdateMessage in "MessageService" for Answer,
     DeleteMessage in "MessageService" for Answer,
     NotifyAction in "MessageService" for Answer,
+    SubscribeEvents in "EventService" for Events,
+    AcknowledgeEvents in "EventService" for Events,
+    ModifyAckDeadlines in "EventService" for Events,
+    ListSubscriptions in "EventService" for Events,
+    GetSubscription in "EventService" for Events,
+    DeleteSubscription in "EventService" for Events,
+    ListSetAsideEvents in "EventService" for Events,
+    RedriveEvents in "EventService" for Events,
+    DropEvents in "EventService" for Events,
     ListPortals in "PortalService" for Read,
     GetPortal in "PortalService" for Read,
     WatchPortals in "PortalService" for Read,
@@ -88,7 +97,10 @@ impl Rpc {
     /// Whether it is a stream that goes on until somebody ends it.
     #[must_use]
     pub const fn is_stream(self) -> bool {
-        matches!(self, Self::SubscribeCommandEvents | Self::WatchPortals)
+        matches!(
+            self,
+            Self::SubscribeCommandEvents | Self::SubscribeEvents | Self::WatchPortals
+        )
     }
 }
 
@@ -169,7 +181,20 @@ mod tests {
         assert_eq!(names(&[], false), ["GetServerInfo"]);
         assert_eq!(
             names(&["events", "GetBot"], false),
-            ["GetBot", "SubscribeCommandEvents", "GetServerInfo"]
+            [
+                "GetBot",
+                "SubscribeCommandEvents",
+                "SubscribeEvents",
+                "AcknowledgeEvents",
+                "ModifyAckDeadlines",
+                "ListSubscriptions",
+                "GetSubscription",
+                "DeleteSubscription",
+                "ListSetAsideEvents",
+                "RedriveEvents",
+                "DropEvents",
+                "GetServerInfo",
+            ]
         );
         assert_eq!(
             names(&["operate"], false),

@@ -11,7 +11,7 @@ use crate::{
     store::{
         backup::{Holdings, backup},
         examine::{Report, examine},
-        restore::restore,
+        restore::{Released, restore},
     },
 };
 
@@ -40,6 +40,10 @@ pub(super) enum StoreCommand {
         /// Call the portals from the next start on: no other gateway works with them any more.
         #[arg(long)]
         activate: bool,
+        /// Hand out what waited in named subscriptions when the copy was made. Without this it is set aside
+        /// as RESTORED, since it may have been done after the copy was made.
+        #[arg(long)]
+        redeliver: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -72,10 +76,15 @@ impl StoreCommand {
             Self::Restore {
                 file,
                 activate,
+                redeliver,
                 place,
             } => {
                 let config = place.find()?.store;
-                let restored = restore(&config, &file, activate, &clock)?;
+                let released = Released {
+                    active: activate,
+                    redeliver,
+                };
+                let restored = restore(&config, &file, released, &clock)?;
                 say(&format!("restored to {}", config.dir.display()));
                 describe(&restored);
                 say(if activate {

@@ -5,10 +5,10 @@ use tonic::{Request, Response, Status};
 use super::{
     Parts,
     caller::Arrival,
-    convert::{answer, bot, command},
+    convert::{answer, bot, command, subscription},
     deadline::{Work, within},
-    events,
     ledger::Claim,
+    streams::{self, Responses},
 };
 use crate::{
     callers::Rpc,
@@ -191,14 +191,33 @@ impl BotService for Service {
         let claim = Claim::of(&request);
         // Apart, so that its room is not kept while the call waits.
         let wish = Box::pin(answer::answer(&mut arrival, self.0.log_id, request)).await;
-        let wish = Box::new(wish.map_err(|failure| failure.status(&arrival.call_id))?);
+        let (wish, held) = wish.map_err(|failure| failure.status(&arrival.call_id))?;
+        let wish = Box::new(wish);
         let portal = answer::scope(&arrival, &wish);
         let once = self.0.ledger.once(claim, &arrival, &portal);
         let bots = self.0.bots.clone();
-        within(arrival, Work::Acts, |patience| {
-            once.run(patience, |patience| async move {
-                bots.answer(wish, &patience).await.map(answer::answered)
-            })
+        let settles = !wish.progress;
+        within(arrival, Work::Acts, |patience| async move {
+            let mut ran = false;
+            let answered = once.run(patience, |patience| {
+                ran = true;
+                async move {
+                    let answered = bots.answer(wish, &patience).await;
+                    answered.map(|answered| answer::answered(answered, settles))
+                }
+            });
+            let answered = answered.await;
+            // Until here nobody else was handed the event.
+            if let Some(held) = held.filter(|_| settles) {
+                match &answered {
+                    Ok(_) if ran => held.is_over(),
+                    // An earlier call with its key may have been another handing-out's.
+                    Ok(_) => held.is_done().await,
+                    Err(failure) if failure.is_lost() => held.is_over(),
+                    Err(_) => {}
+                }
+            }
+            answered
         })
         .await
     }
@@ -221,13 +240,14 @@ impl BotService for Service {
         .await
     }
 
-    type SubscribeCommandEventsStream = events::CommandStream;
+    type SubscribeCommandEventsStream = Responses<pb::SubscribeCommandEventsResponse>;
 
     async fn subscribe_command_events(
         &self,
         request: Request<pb::SubscribeCommandEventsRequest>,
     ) -> Result<Response<Self::SubscribeCommandEventsStream>, Status> {
-        let (arrival, request) = Arrival::of(&self.0, Rpc::SubscribeCommandEvents, request);
-        events::subscribe(&self.0, arrival, request).await
+        let (mut arrival, request) = Arrival::of(&self.0, Rpc::SubscribeCommandEvents, request);
+        let asked = subscription::commands(&mut arrival, request)?;
+        streams::open(&self.0, arrival, asked).await
     }
 }

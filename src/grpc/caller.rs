@@ -18,6 +18,7 @@ use super::{
 use crate::{
     bots::{self, Bots},
     callers::{Callers, Credential, Grant, Policy, Rpc},
+    events::subscriptions::Eyes,
     ids::{BotCode, PortalId},
     store,
 };
@@ -257,6 +258,12 @@ impl Sight {
     /// Whether it may see what happened to a bot.
     pub(super) fn sees(&self, portal: &PortalId, code: &BotCode) -> bool {
         sees(&self.bots, &self.caller.grant, portal, code)
+    }
+
+    /// The same, for who hands out events.
+    pub(super) fn eyes(&self) -> Eyes {
+        let (bots, grant) = (self.bots.clone(), self.caller.grant());
+        Arc::new(move |portal, code| sees(&bots, &grant, portal, code))
     }
 
     /// Whether it may see how a portal is doing.

@@ -7,6 +7,7 @@ pub(super) mod bot;
 pub(super) mod command;
 pub(super) mod entity;
 pub(super) mod event;
+pub(super) mod managed;
 pub(super) mod message;
 pub(super) mod page;
 pub(super) mod portal;

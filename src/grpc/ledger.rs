@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    events::{Cursor, cursor::EventId, subscriptions::AckId},
     fault::{Chain, Fault},
     ids::{MessageKey, PortalId},
     portal::Patience,
@@ -54,10 +55,13 @@ pub(super) trait Keyed: Message + Clone {
 
     /// What is not part of the wish itself: the portal, which is known apart, and the key.
     fn scope(&mut self) -> [&mut String; 2];
+
+    /// Says in one way what can be said in several.
+    fn normalise(&mut self) {}
 }
 
 macro_rules! keyed {
-    ($($request:ident)*) => { $(
+    ($($request:ident $(($normalise:ident))?)*) => { $(
         impl Keyed for pb::$request {
             fn key(&self) -> &str {
                 &self.idempotency_key
@@ -66,12 +70,16 @@ macro_rules! keyed {
             fn scope(&mut self) -> [&mut String; 2] {
                 [&mut self.portal, &mut self.idempotency_key]
             }
+
+            $(fn normalise(&mut self) {
+                $normalise(self);
+            })?
         }
     )* };
 }
 
 keyed! {
-    AnswerCommandRequest
+    AnswerCommandRequest(name_the_event)
     ExecuteCommandRequest
     SendMessageRequest
     UpdateMessageRequest
@@ -101,6 +109,20 @@ struct Call {
     request: RequestHash,
 }
 
+/// An event that is handed out again has another ack id, and its answer is still the same wish.
+fn name_the_event(request: &mut pb::AnswerCommandRequest) {
+    use pb::answer_command_request::Target;
+    if let Some(Target::AckId(text)) = &request.target
+        && let Ok(ack) = text.parse::<AckId>()
+    {
+        let at = Cursor {
+            log: ack.log,
+            seq: ack.seq,
+        };
+        request.target = Some(Target::EventId(EventId(at).to_string()));
+    }
+}
+
 impl Claim {
     /// The claim of a request; `None` when it carries no key.
     pub(super) fn of(request: &impl Keyed) -> Option<Self> {
@@ -109,6 +131,7 @@ impl Claim {
             return None;
         }
         let mut request = request.clone();
+        request.normalise();
         let [_, key] = request.scope().map(std::mem::take);
         Some(Self {
             key,

@@ -186,6 +186,14 @@ impl Failure {
 }
 
 impl Failure {
+    /// Whether it is this very call of which nobody knows how it ended.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::New(fault) => fault.executed() == Executed::Unknown,
+            Self::Again(_) => false,
+        }
+    }
+
     /// The published name of the reason.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

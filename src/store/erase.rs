@@ -1,5 +1,7 @@
 //! Erases all that belongs to a portal, because somebody there asked for it.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::params;
 
 use super::{Error, Store, log};
@@ -25,6 +27,15 @@ impl Store {
             }
             log::add_to_meta(connection, "log_bytes", -bytes)
         })
-        .await
+        .await?;
+        self.inner.erasures.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How often something was erased since the store was opened: whoever keeps events elsewhere forgets
+    /// them when this changes.
+    #[must_use]
+    pub fn erasures(&self) -> u64 {
+        self.inner.erasures.load(Ordering::Relaxed)
     }
 }

@@ -17,8 +17,16 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Makes a store in an empty folder of a copy, or nothing. `active`: it may call the portals at once.
-/// Blocks.
+/// What the new store may do at once, for no other works with what it was copied from any more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Released {
+    /// Call the portals.
+    pub active: bool,
+    /// Hand out what waited in subscriptions when the copy was made.
+    pub redeliver: bool,
+}
+
+/// Makes a store in an empty folder of a copy, or nothing. Blocks.
 ///
 /// # Errors
 /// [`Error::StoreExists`], [`Error::Locked`]; when the file is no copy, is damaged, or the keys at hand
@@ -26,7 +34,7 @@ use crate::clock::Clock;
 pub fn restore(
     config: &Config,
     file: &Path,
-    active: bool,
+    released: Released,
     clock: &Clock,
 ) -> Result<Holdings, Error> {
     let mut source = File::open(file).map_err(|cause| Error::not_readable(file, cause))?;
@@ -48,14 +56,14 @@ pub fn restore(
         .map_err(|cause| Error::not_writable(draft.path(), cause))?;
     io::copy(&mut source, &mut copy).map_err(|cause| Error::not_writable(draft.path(), cause))?;
     drop(copy);
-    let restored = make(config, draft.path(), active);
+    let restored = make(config, draft.path(), released);
     // It is the copy that is wrong, not the draft that nobody knows of.
     let holdings = restored.map_err(|error| error.of(file))?;
     draft.place(&path, false)?;
     Ok(holdings)
 }
 
-fn make(config: &Config, draft: &Path, active: bool) -> Result<Holdings, Error> {
+fn make(config: &Config, draft: &Path, released: Released) -> Result<Holdings, Error> {
     let sqlite = |cause| Error::sqlite(draft, cause);
     let at = |failure: Failure| failure.at(draft);
     let mut connection = connect(draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
@@ -88,8 +96,11 @@ fn make(config: &Config, draft: &Path, active: bool) -> Result<Holdings, Error> 
     let before = holdings(&connection).map_err(at)?;
     schema::migrate(&mut connection, draft)?;
     schema::restored(&mut connection, draft)?;
-    if active {
+    if released.active {
         schema::activate(&connection).map_err(sqlite)?;
+    }
+    if released.redeliver {
+        schema::redeliver(&connection).map_err(sqlite)?;
     }
     let after = holdings(&connection).map_err(at)?;
     connection.close().map_err(|(_, cause)| sqlite(cause))?;

@@ -43,5 +43,6 @@ mod restored;
 mod secrets;
 mod server;
 mod streams;
+mod subscriptions;
 mod watching;
 mod webhooks;

@@ -226,7 +226,8 @@ impl Scene {
             dir: dir.clone(),
             keys: store::KeySource::File(self.folder.path().join("keys")),
         };
-        store::restore::restore(&config, &copy, false, &Clock::system()).unwrap();
+        let released = store::restore::Released::default();
+        store::restore::restore(&config, &copy, released, &Clock::system()).unwrap();
         self.portal.journal().clear();
         self.sim.oauth().journal().clear();
         self.set("store.dir", dir.display().to_string());

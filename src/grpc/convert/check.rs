@@ -3,7 +3,7 @@
 //! Everything that can be judged without the portal is judged here, all of it before the first call
 //! is spent, so that a caller learns of every mistake at once.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use crate::{fault::Violation, grpc::status::Refusal};
 
@@ -43,6 +43,24 @@ impl Check {
         if id <= 0 {
             self.broken(field, "must be a Bitrix24 id, which is greater than 0");
         }
+    }
+
+    /// A number of a range; 0 stands for none.
+    pub(crate) fn number(
+        &mut self,
+        field: &str,
+        number: i64,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        if number == 0 {
+            return None;
+        }
+        if !range.contains(&number) {
+            let (from, to) = (range.start(), range.end());
+            self.broken(field, format!("must be {from} to {to}"));
+            return None;
+        }
+        Some(number)
     }
 
     /// A text that may not be longer.

@@ -1,36 +1,39 @@
 //! Events, gaps and heartbeats, outwards.
 
-use serde_json::Value;
-
 use super::{entity, json, portal, time};
 use crate::{
-    events::{Cursor, Events, cursor::EventId},
+    events::{
+        Cursor, Events, LogEntry, cursor::EventId, entry::Happened, subscriptions::Delivered,
+    },
     ids::PortalId,
     portal::wire::{self, Unreadable, event::Body},
     proto::v1::{self as pb, event::Body as PbBody},
-    store,
+    store::{self, LogId},
 };
 
-/// An event of the log.
+/// An event of a log.
 pub(in crate::grpc) fn event(
-    stored: &store::Stored,
-    entry: &store::Event,
-    at: Cursor,
+    entry: &LogEntry,
+    happened: &Happened,
+    log: LogId,
 ) -> Result<pb::Event, Unreadable> {
-    let item: Value = serde_json::from_slice(&entry.body.0).unwrap_or_default();
-    let event = wire::Event::from_item(&item)?;
+    let event = happened.event.clone()?;
+    let at = Cursor {
+        log,
+        seq: entry.seq,
+    };
     Ok(pb::Event {
         event_id: EventId(at).to_string(),
-        portal: stored.portal.to_string(),
-        bot_code: stored.code.to_string(),
-        r#type: entry.kind.clone(),
-        happened_at: Some(time(entry.happened_at)),
-        received_at: Some(time(stored.entry.received_at)),
+        portal: entry.portal.to_string(),
+        bot_code: entry.code.to_string(),
+        r#type: happened.kind.clone(),
+        happened_at: Some(time(happened.happened_at)),
+        received_at: Some(time(entry.received_at)),
         language: event.language.unwrap_or_default(),
         bot: event.bot.map(entity::bot),
         source: pb::EventSource::Fetch.into(),
         portal_event_id: event.event_id,
-        trace_context: entry
+        trace_context: happened
             .trace_context
             .clone()
             .map(|traceparent| pb::TraceContext {
@@ -128,12 +131,22 @@ fn body(body: Body) -> PbBody {
     }
 }
 
+/// How an event was handed out.
+pub(in crate::grpc) fn delivery(delivered: &Delivered) -> pb::Delivery {
+    let attempt = delivered.ack_id.attempt;
+    pb::Delivery {
+        ack_id: delivered.ack_id.to_string(),
+        delivery_attempt: attempt.try_into().unwrap_or(i32::MAX),
+        lease_until: Some(time(delivered.lease_until)),
+    }
+}
+
 /// A gap of the log.
-pub(in crate::grpc) fn gap(stored: &store::Stored, gap: &store::Gap) -> pb::Gap {
+pub(in crate::grpc) fn gap(entry: &LogEntry, gap: &store::Gap) -> pb::Gap {
     let reason = pb::GapReason::from_str_name(&format!("GAP_REASON_{}", gap.why));
     pb::Gap {
-        portal: stored.portal.to_string(),
-        bot_code: stored.code.to_string(),
+        portal: entry.portal.to_string(),
+        bot_code: entry.code.to_string(),
         from: gap.from.map(time),
         until: Some(time(gap.until)),
         reason: reason.unwrap_or_default().into(),

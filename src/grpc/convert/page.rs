@@ -3,6 +3,7 @@
 //! A token is the key of the last item given, so items that come or go in between move nothing.
 
 use super::check::Check;
+use crate::grpc::status::Refusal;
 
 /// Which page is asked for.
 #[derive(Debug)]
@@ -12,6 +13,13 @@ pub(in crate::grpc) struct Page {
 }
 
 impl Page {
+    /// The page of a request that says nothing else.
+    pub(in crate::grpc) fn of(size: i32, token: &str) -> Result<Self, Refusal> {
+        let mut check = Check::default();
+        let page = Self::parse(&mut check, size, token);
+        check.done(page)
+    }
+
     pub(super) fn parse(check: &mut Check, size: i32, token: &str) -> Option<Self> {
         let size = match size {
             0 => Some(100),

@@ -1,4 +1,4 @@
-//! What a stream is to show, and from where.
+//! What a stream is to show, from where, and under which name.
 
 use std::time::Duration;
 
@@ -9,9 +9,13 @@ use super::{
     portal::{Named, named},
 };
 use crate::{
-    events::{Start, View},
+    events::{
+        Start, View,
+        subscriptions::{Room, Wish},
+    },
     grpc::{caller::Arrival, status::Refusal},
-    ids::{BotCode, CommandName},
+    ids::BotCode,
+    portal::wire::event::Kind,
     proto::v1::{self as pb, stream_start::Position},
 };
 
@@ -21,61 +25,220 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Names in one filter.
 const NAMES: usize = 1000;
 
+/// Longest name of a subscription, bytes.
+const NAME: usize = 64;
+
+/// What a stream holds at most that is not done, unless the caller says otherwise.
+const ROOM: Room = Room {
+    events: 100,
+    bytes: 16 << 20,
+};
+
 /// What a stream is to show.
 #[derive(Debug)]
-pub(in crate::grpc) struct Subscription {
+pub(in crate::grpc) struct Asked {
     pub(in crate::grpc) view: View,
-    pub(in crate::grpc) commands: Vec<CommandName>,
-    pub(in crate::grpc) start: Start,
+    pub(in crate::grpc) start: Option<Start>,
     pub(in crate::grpc) heartbeat: Duration,
+    pub(in crate::grpc) named: Option<NamedWish>,
 }
 
-pub(in crate::grpc) fn subscription(
+/// The subscription it is a stream of.
+#[derive(Debug)]
+pub(in crate::grpc) struct NamedWish {
+    pub(in crate::grpc) name: String,
+    pub(in crate::grpc) room: Room,
+    max_processing: Option<Duration>,
+    max_attempts: Option<u32>,
+    max_age: Option<Duration>,
+}
+
+impl NamedWish {
+    pub(in crate::grpc) fn wish(&self, view: View) -> Wish {
+        Wish {
+            view,
+            max_processing: self.max_processing,
+            max_attempts: self.max_attempts,
+            max_age: self.max_age,
+        }
+    }
+}
+
+/// A stream of commands.
+pub(in crate::grpc) fn commands(
     arrival: &mut Arrival<'_>,
     request: pb::SubscribeCommandEventsRequest,
-) -> Result<Subscription, Refusal> {
+) -> Result<Asked, Refusal> {
     let mut check = Check::default();
-    let portal = named(&mut check, &request.portal);
-    let bots: Vec<BotCode> = names(&mut check, "bot_codes", &request.bot_codes);
     let commands = names(&mut check, "commands", &request.commands);
-    let start = start(&mut check, request.start);
-    let heartbeat = heartbeat(&mut check, request.heartbeat_interval);
-    let (portal, start) = check.done(portal.zip(start))?;
-    // Empty means every portal the caller may see, not the default one.
-    let portal = match portal {
-        Named::Default => {
-            arrival.any_portal()?;
-            None
-        }
-        named @ Named::Portal(_) => Some(arrival.portal(named)?),
+    let place = Place {
+        portal: request.portal,
+        bots: request.bot_codes,
+        start: request.start,
+        heartbeat: request.heartbeat_interval,
+        subscription: request.subscription,
     };
-    bots.iter().try_for_each(|code| arrival.bot_name(code))?;
-    Ok(Subscription {
-        view: View {
-            portal,
-            bots,
-            commands_only: true,
+    let mut asked = place.read(check, arrival)?;
+    asked.view.kinds = vec![Kind::CommandAdd];
+    asked.view.commands = commands;
+    Ok(asked)
+}
+
+/// A stream of events.
+pub(in crate::grpc) fn events(
+    arrival: &mut Arrival<'_>,
+    request: pb::SubscribeEventsRequest,
+) -> Result<Asked, Refusal> {
+    let mut check = Check::default();
+    let mut kinds = Vec::new();
+    for (index, number) in request.types.into_iter().enumerate() {
+        let field = format!("types[{index}]");
+        match check.known(&field, number).map(kind) {
+            Some(Some(kind)) => kinds.push(kind),
+            Some(None) => check.broken(&field, "must be a type"),
+            None => {}
+        }
+    }
+    let place = Place {
+        portal: request.portal,
+        bots: request.bot_codes,
+        start: request.start,
+        heartbeat: request.heartbeat_interval,
+        subscription: request.subscription,
+    };
+    let mut asked = place.read(check, arrival)?;
+    asked.view.kinds = kinds;
+    Ok(asked)
+}
+
+/// What both kinds of streams are asked for.
+struct Place {
+    portal: String,
+    bots: Vec<String>,
+    start: Option<pb::StreamStart>,
+    heartbeat: Option<prost_types::Duration>,
+    subscription: Option<pb::NamedSubscription>,
+}
+
+impl Place {
+    fn read(self, mut check: Check, arrival: &mut Arrival<'_>) -> Result<Asked, Refusal> {
+        let portal = named(&mut check, &self.portal);
+        let bots: Vec<BotCode> = names(&mut check, "bot_codes", &self.bots);
+        let start = start(&mut check, self.start);
+        let heartbeat = heartbeat(&mut check, self.heartbeat);
+        let named = self.subscription.map(|wish| subscription(&mut check, wish));
+        let (portal, start) = check.done(portal.zip(start))?;
+        // Empty means every portal the caller may see, not the default one.
+        let portal = match portal {
+            Named::Default => {
+                arrival.any_portal()?;
+                None
+            }
+            named @ Named::Portal(_) => Some(arrival.portal(named)?),
+        };
+        bots.iter().try_for_each(|code| arrival.bot_name(code))?;
+        Ok(Asked {
+            view: View {
+                portal,
+                bots,
+                ..View::default()
+            },
+            start,
+            heartbeat,
+            named,
+        })
+    }
+}
+
+fn subscription(check: &mut Check, wish: pb::NamedSubscription) -> NamedWish {
+    subscription_name(check, "subscription.name", &wish.name);
+    let seconds = Duration::from_secs;
+    let mut time = |field: &str, wish: Option<prost_types::Duration>, most: Duration, says| {
+        let wish = Duration::try_from(wish?);
+        if let Ok(wish) = wish
+            && (seconds(10)..=most).contains(&wish)
+        {
+            return Some(wish);
+        }
+        check.broken(field, says);
+        None
+    };
+    let processing = "subscription.max_processing";
+    let max_processing = time(
+        processing,
+        wish.max_processing,
+        seconds(3600),
+        "must be 10 s to 1 h",
+    );
+    let week = seconds(7 * 24 * 3600);
+    let age = "subscription.max_age";
+    let max_age = time(age, wish.max_age, week, "must be 10 s to 7 days");
+    let attempts = check.number(
+        "subscription.max_attempts",
+        wish.max_attempts.into(),
+        1..=100,
+    );
+    let events = wish.max_outstanding_events.into();
+    let events = check.number("subscription.max_outstanding_events", events, 1..=1000);
+    let bytes = "subscription.max_outstanding_bytes";
+    let bytes = check.number(bytes, wish.max_outstanding_bytes, 1024..=(64 << 20));
+    let or = |wish: Option<i64>, usual: usize| {
+        wish.and_then(|wish| usize::try_from(wish).ok())
+            .unwrap_or(usual)
+    };
+    NamedWish {
+        name: wish.name,
+        room: Room {
+            events: or(events, ROOM.events),
+            bytes: or(bytes, ROOM.bytes),
         },
-        commands,
-        start,
-        heartbeat,
+        max_processing,
+        max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()),
+        max_age,
+    }
+}
+
+/// Checks the name of a subscription.
+pub(super) fn subscription_name(check: &mut Check, field: &str, name: &str) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || name.len() > NAME || !name.bytes().all(plain) {
+        check.broken(
+            field,
+            format!("must be 1 to {NAME} characters of A-Z a-z 0-9 . _ -"),
+        );
+    }
+}
+
+/// A type of events; `None` for the one that is none.
+pub(super) fn kind(published: pb::EventType) -> Option<Kind> {
+    Some(match published {
+        pb::EventType::Unspecified => return None,
+        pb::EventType::CommandAdded => Kind::CommandAdd,
+        pb::EventType::MessageAdded => Kind::MessageAdd,
+        pb::EventType::MessageUpdated => Kind::MessageUpdate,
+        pb::EventType::MessageDeleted => Kind::MessageDelete,
+        pb::EventType::ChatJoined => Kind::JoinChat,
+        pb::EventType::BotDeleted => Kind::Delete,
+        pb::EventType::ContextReceived => Kind::ContextGet,
+        pb::EventType::ReactionChanged => Kind::ReactionChange,
     })
 }
 
-fn start(check: &mut Check, start: Option<pb::StreamStart>) -> Option<Start> {
+fn start(check: &mut Check, start: Option<pb::StreamStart>) -> Option<Option<Start>> {
     match start.and_then(|start| start.position) {
-        None => Some(Start::Now),
-        Some(Position::AfterCursor(text)) => {
-            check.parsed("start.after_cursor", &text).map(Start::After)
-        }
+        None => Some(None),
+        Some(Position::AfterCursor(text)) => check
+            .parsed("start.after_cursor", &text)
+            .map(|cursor| Some(Start::After(cursor))),
         Some(Position::Point(point)) => {
             check.known("start.point", point).map(|point| match point {
-                pb::StreamStartPoint::Unspecified | pb::StreamStartPoint::Now => Start::Now,
-                pb::StreamStartPoint::Earliest => Start::Earliest,
+                pb::StreamStartPoint::Unspecified => None,
+                pb::StreamStartPoint::Now => Some(Start::Now),
+                pb::StreamStartPoint::Earliest => Some(Start::Earliest),
             })
         }
         Some(Position::Time(time)) => match Timestamp::new(time.seconds, time.nanos) {
-            Ok(time) => Some(Start::Time(time)),
+            Ok(time) => Some(Some(Start::Time(time))),
             Err(_) => {
                 check.broken("start.time", "is not a time");
                 None

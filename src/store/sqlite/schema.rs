@@ -127,6 +127,43 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (portal, caller)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Named subscriptions: everything up to number `scanned` was looked at, and what of it is not done
+    -- has a delivery. `for_commands` says that it was made to answer commands, `missed` that retention
+    -- took something from it.
+    CREATE TABLE subscriptions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        for_commands INTEGER NOT NULL,
+        settings TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        scanned INTEGER NOT NULL,
+        missed INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (owner, name)
+    ) STRICT;
+
+    -- Events that a subscription has looked at and that are not done. Those with an `aside`, which is the
+    -- reason, are handed out no more.
+    CREATE TABLE deliveries (
+        subscription INTEGER NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE,
+        seq INTEGER NOT NULL REFERENCES log (seq) ON DELETE CASCADE,
+        dialog TEXT,
+        handouts INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        redriven INTEGER NOT NULL DEFAULT 0,
+        aside TEXT,
+        aside_at INTEGER,
+        PRIMARY KEY (subscription, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX deliveries_seq ON deliveries (seq);
+    CREATE INDEX deliveries_waiting ON deliveries (subscription, dialog, seq) WHERE aside IS NULL;
+    CREATE INDEX deliveries_aside ON deliveries (subscription, aside, seq) WHERE aside IS NOT NULL;
+    CREATE TRIGGER deliveries_missed BEFORE DELETE ON log BEGIN
+        UPDATE subscriptions SET missed = 1 WHERE missed = 0 AND id IN
+            (SELECT subscription FROM deliveries WHERE seq = OLD.seq AND aside IS NULL);
+    END;
+",
 ];
 
 /// The oldest schema whose release can work with what the steps made. Raise it with a step that such a
@@ -200,7 +237,8 @@ pub(in crate::store) fn migrate(connection: &mut Connection, path: &Path) -> Res
     Ok(())
 }
 
-/// Makes a copy a store of its own: with a log that no cursor of the copied one fits, and held back.
+/// Makes a copy a store of its own: with a log that no cursor of the copied one fits, and held back. What
+/// waits in its subscriptions may have been done since it was copied: it is not handed out.
 pub(in crate::store) fn restored(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let log_id = new_log_id()?;
     let work = |connection: &mut Connection| {
@@ -209,6 +247,10 @@ pub(in crate::store) fn restored(connection: &mut Connection, path: &Path) -> Re
         change.execute(
             "INSERT OR REPLACE INTO meta VALUES ('log_id', ?1), ('restored', 1), ('open', 0)",
             [log_id],
+        )?;
+        change.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('copied_up_to', ?1)",
+            [head(&change)?.cast_signed()],
         )?;
         tell_older_releases(&change)?;
         change.commit()
@@ -219,6 +261,12 @@ pub(in crate::store) fn restored(connection: &mut Connection, path: &Path) -> Re
 /// Whether the store was restored and is not activated.
 pub(in crate::store) fn is_restored(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(number(connection, "restored")? == Some(1))
+}
+
+/// Lets what waits in the subscriptions of a restored store be handed out again.
+pub(in crate::store) fn redeliver(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM meta WHERE name = 'copied_up_to'", [])?;
+    Ok(())
 }
 
 /// Ends that. Says whether it was so.

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use super::{
     backup::backup,
     examine::{Report, examine},
-    restore::restore,
+    restore::{Released, restore},
     sealed::COLUMNS,
     *,
 };
@@ -30,6 +30,11 @@ async fn copied() -> (Place, Store, PathBuf) {
     assert_eq!((rows("bots"), rows("log")), (Some(1), Some(3)));
     (place, store, file)
 }
+
+const ACTIVE: Released = Released {
+    active: true,
+    redeliver: false,
+};
 
 fn elsewhere(place: &Place) -> Config {
     Config {
@@ -64,7 +69,7 @@ async fn copy_made_while_the_store_works_holds_everything_and_no_secret() {
     store.close().await;
 
     let config = elsewhere(&place);
-    restore(&config, &file, false, &Clock::system()).unwrap();
+    restore(&config, &file, Released::default(), &Clock::system()).unwrap();
     let opened = Store::open(config, Clock::system()).await.unwrap();
     assert!(opened.restored && !opened.unclean);
     let bots = opened.store.bots().await.unwrap();
@@ -114,7 +119,7 @@ async fn what_a_killed_copy_left_behind_is_replaced() {
 async fn restored_store_is_held_back_until_activated_and_has_another_log() {
     let (place, store, file) = copied().await;
     let config = elsewhere(&place);
-    let restored = restore(&config, &file, false, &Clock::system()).unwrap();
+    let restored = restore(&config, &file, Released::default(), &Clock::system()).unwrap();
     assert_eq!(restored.copied_at, Some(at(7)));
     assert_ne!(restored.log_id, store.log_id());
     let open = || Store::open(config.clone(), Clock::system());
@@ -135,7 +140,7 @@ async fn restored_store_is_held_back_until_activated_and_has_another_log() {
 async fn release_that_knows_nothing_of_holding_back_does_not_open_a_restored_store() {
     let (place, _store, file) = copied().await;
     let config = elsewhere(&place);
-    restore(&config, &file, false, &Clock::system()).unwrap();
+    restore(&config, &file, Released::default(), &Clock::system()).unwrap();
     let needed = || -> i64 {
         let database = Connection::open(config.dir.join("store.db")).unwrap();
         database
@@ -164,14 +169,16 @@ async fn copy_put_in_place_by_hand_is_held_back_as_well() {
 async fn store_restored_active_is_not_held_back() {
     let (place, _store, file) = copied().await;
     let config = elsewhere(&place);
-    restore(&config, &file, true, &Clock::system()).unwrap();
+    restore(&config, &file, ACTIVE, &Clock::system()).unwrap();
     assert!(!Store::open(config, Clock::system()).await.unwrap().restored);
 }
 
 #[tokio::test]
 async fn store_is_restored_into_an_empty_folder_only() {
     let (place, store, file) = copied().await;
-    let restore = |config: &Config| restore(config, &file, false, &Clock::system()).unwrap_err();
+    let restore = |config: &Config| {
+        restore(config, &file, Released::default(), &Clock::system()).unwrap_err()
+    };
     let error = restore(&place.config());
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     store.close().await;
@@ -189,7 +196,7 @@ async fn keys_that_do_not_open_a_copy_are_named_and_nothing_is_made() {
         dir: other.dir(),
         keys: other.config().keys,
     };
-    let refusal = || restore(&foreign, &file, false, &Clock::system()).unwrap_err();
+    let refusal = || restore(&foreign, &file, Released::default(), &Clock::system()).unwrap_err();
     let told = refusal().to_string();
     assert!(needed.iter().all(|id| told.contains(id)), "{told}");
     assert!(told.contains(file.to_str().unwrap()), "{told}");
@@ -214,17 +221,17 @@ async fn damaged_foreign_or_unfinished_copy_is_refused_naming_it() {
     spoilt[end..].fill(0xff);
     for damaged in [&spoilt, &whole[..whole.len() / 2].to_vec(), &Vec::new()] {
         fs::write(&file, damaged).unwrap();
-        let error = restore(&config, &file, false, &Clock::system()).unwrap_err();
+        let error = restore(&config, &file, Released::default(), &Clock::system()).unwrap_err();
         let told = error.to_string();
         assert!(told.contains(file.to_str().unwrap()), "{told}");
         assert!(!config.dir.join("store.db").exists());
     }
     fs::write(&file, &whole).unwrap();
     fs::write(place.0.path().join("copy.db-wal"), "more").unwrap();
-    let error = restore(&config, &file, false, &Clock::system()).unwrap_err();
+    let error = restore(&config, &file, Released::default(), &Clock::system()).unwrap_err();
     assert!(matches!(error, Error::NotWhole { .. }), "{error}");
     fs::remove_file(place.0.path().join("copy.db-wal")).unwrap();
-    restore(&config, &file, false, &Clock::system()).unwrap();
+    restore(&config, &file, Released::default(), &Clock::system()).unwrap();
 }
 
 #[tokio::test]

@@ -243,7 +243,7 @@ async fn answer_without_an_outcome_is_unknown_to_whoever_asks_later() {
     for seq in 1..=3 {
         assert_eq!(store.begin_answer(seq).await.unwrap(), AnswerBegun::New);
     }
-    store.finish_answer(1).await.unwrap();
+    store.finish_answer(1, Vec::new()).await.unwrap();
     store.release_answer(2).await.unwrap();
     store.close().await;
     let store = place.open().await;

@@ -155,6 +155,7 @@ async fn answer_tells_every_broken_rule_of_its_target() {
                 content: None,
                 if_window_closed: -1,
                 idempotency_key: "a\nb".to_owned(),
+                r#final: Some(false),
             },
             &[
                 "portal",
@@ -165,6 +166,7 @@ async fn answer_tells_every_broken_rule_of_its_target() {
                 "invocation.dialog_id",
                 "if_window_closed",
                 "idempotency_key",
+                "final",
             ],
         ),
     ];
