@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use bitrix24_gateway::{
     callers::TokenHash,
     proto::v1::{
-        self as pb, bot_service_client::BotServiceClient,
+        self as pb, bot_service_client::BotServiceClient, event_service_client::EventServiceClient,
         message_service_client::MessageServiceClient, portal_service_client::PortalServiceClient,
         server_service_client::ServerServiceClient,
     },
@@ -82,6 +82,10 @@ impl Scene {
 
     fn messages_of(&self, name: &str) -> MessageServiceClient<Shown> {
         MessageServiceClient::new(shown(&self.channel(), &token(name)))
+    }
+
+    fn events_of(&self, name: &str) -> EventServiceClient<Shown> {
+        EventServiceClient::new(shown(&self.channel(), &token(name)))
     }
 
     fn portals_of(&self, name: &str) -> PortalServiceClient<Shown> {

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use bitrix24_gateway::{
     fault::Reason,
     proto::v1::{
-        self as pb, bot_service_server, message_service_server, portal_service_server,
-        server_service_server,
+        self as pb, bot_service_server, event_service_server, message_service_server,
+        portal_service_server, server_service_server,
     },
 };
 use bitrix24_sim::Fault;
@@ -28,8 +28,9 @@ use tonic_types::StatusExt as _;
 use crate::scene::{Scene, answer, failure, helper, told, until};
 
 /// What every service is found under.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     bot_service_server::SERVICE_NAME,
+    event_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
     portal_service_server::SERVICE_NAME,
     server_service_server::SERVICE_NAME,

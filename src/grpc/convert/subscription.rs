@@ -69,19 +69,16 @@ pub(in crate::grpc) fn commands(
     arrival: &mut Arrival<'_>,
     request: pb::SubscribeCommandEventsRequest,
 ) -> Result<Asked, Refusal> {
-    let mut check = Check::default();
-    let commands = names(&mut check, "commands", &request.commands);
-    let place = Place {
+    let wish = Request {
         portal: request.portal,
         bots: request.bot_codes,
+        types: vec![pb::EventType::CommandAdded.into()],
+        commands: request.commands,
         start: request.start,
         heartbeat: request.heartbeat_interval,
         subscription: request.subscription,
     };
-    let mut asked = place.read(check, arrival)?;
-    asked.view.kinds = vec![Kind::CommandAdd];
-    asked.view.commands = commands;
-    Ok(asked)
+    wish.read(arrival)
 }
 
 /// A stream of events.
@@ -89,41 +86,36 @@ pub(in crate::grpc) fn events(
     arrival: &mut Arrival<'_>,
     request: pb::SubscribeEventsRequest,
 ) -> Result<Asked, Refusal> {
-    let mut check = Check::default();
-    let mut kinds = Vec::new();
-    for (index, number) in request.types.into_iter().enumerate() {
-        let field = format!("types[{index}]");
-        match check.known(&field, number).map(kind) {
-            Some(Some(kind)) => kinds.push(kind),
-            Some(None) => check.broken(&field, "must be a type"),
-            None => {}
-        }
-    }
-    let place = Place {
+    let wish = Request {
         portal: request.portal,
         bots: request.bot_codes,
+        types: request.types,
+        commands: Vec::new(),
         start: request.start,
         heartbeat: request.heartbeat_interval,
         subscription: request.subscription,
     };
-    let mut asked = place.read(check, arrival)?;
-    asked.view.kinds = kinds;
-    Ok(asked)
+    wish.read(arrival)
 }
 
-/// What both kinds of streams are asked for.
-struct Place {
+/// What either kind of stream is asked for.
+struct Request {
     portal: String,
     bots: Vec<String>,
+    types: Vec<i32>,
+    commands: Vec<String>,
     start: Option<pb::StreamStart>,
     heartbeat: Option<prost_types::Duration>,
     subscription: Option<pb::NamedSubscription>,
 }
 
-impl Place {
-    fn read(self, mut check: Check, arrival: &mut Arrival<'_>) -> Result<Asked, Refusal> {
+impl Request {
+    fn read(self, arrival: &mut Arrival<'_>) -> Result<Asked, Refusal> {
+        let mut check = Check::default();
         let portal = named(&mut check, &self.portal);
         let bots: Vec<BotCode> = names(&mut check, "bot_codes", &self.bots);
+        let kinds = kinds(&mut check, self.types);
+        let commands = names(&mut check, "commands", &self.commands);
         let start = start(&mut check, self.start);
         let heartbeat = heartbeat(&mut check, self.heartbeat);
         let named = self.subscription.map(|wish| subscription(&mut check, wish));
@@ -141,13 +133,27 @@ impl Place {
             view: View {
                 portal,
                 bots,
-                ..View::default()
+                kinds,
+                commands,
             },
             start,
             heartbeat,
             named,
         })
     }
+}
+
+fn kinds(check: &mut Check, types: Vec<i32>) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for (index, number) in types.into_iter().enumerate() {
+        let field = format!("types[{index}]");
+        match check.known(&field, number).map(kind) {
+            Some(Some(kind)) => kinds.push(kind),
+            Some(None) => check.broken(&field, "must be a type"),
+            None => {}
+        }
+    }
+    kinds
 }
 
 fn subscription(check: &mut Check, wish: pb::NamedSubscription) -> NamedWish {

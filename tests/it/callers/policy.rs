@@ -36,7 +36,16 @@ fn group(rpc: &str) -> &'static str {
         "RegisterBot" | "UpdateBot" | "UnregisterBot" | "RegisterCommand" | "UpdateCommand"
         | "UnregisterCommand" => "manage",
         "RotateBotToken" | "ReleaseBot" => "operate",
-        "SubscribeCommandEvents" => "events",
+        "SubscribeCommandEvents"
+        | "SubscribeEvents"
+        | "AcknowledgeEvents"
+        | "ModifyAckDeadlines"
+        | "ListSubscriptions"
+        | "GetSubscription"
+        | "DeleteSubscription"
+        | "ListSetAsideEvents"
+        | "RedriveEvents"
+        | "DropEvents" => "events",
         "ExecuteCommand" => "execute",
         other => panic!("{other} is new: say here and in `callers/rpc.rs` what it needs"),
     }
@@ -54,6 +63,7 @@ async fn call(
     let mut bots = scene.bots_of(name);
     let mut messages = scene.messages_of(name);
     let mut portals = scene.portals_of(name);
+    let mut events = scene.events_of(name);
     macro_rules! ask {
         ($client:ident.$call:ident($request:expr)) => {
             $client.$call($request).await.map(drop)
@@ -159,6 +169,45 @@ async fn call(
             bot_code,
             dialog_id: "chat5".to_owned(),
             ..pb::NotifyActionRequest::default()
+        })),
+        "SubscribeEvents" => ask!(events.subscribe_events(pb::SubscribeEventsRequest {
+            portal,
+            bot_codes: vec![bot_code],
+            ..pb::SubscribeEventsRequest::default()
+        })),
+        "AcknowledgeEvents" => ask!(events.acknowledge_events(pb::AcknowledgeEventsRequest {
+            ack_ids: vec!["a0000000000000001-1-1-1".to_owned()],
+        })),
+        "ModifyAckDeadlines" => {
+            ask!(events.modify_ack_deadlines(pb::ModifyAckDeadlinesRequest {
+                ack_ids: vec!["a0000000000000001-1-1-1".to_owned()],
+                ack_deadline: Some(prost_types::Duration::default()),
+            }))
+        }
+        "ListSubscriptions" => {
+            ask!(events.list_subscriptions(pb::ListSubscriptionsRequest::default()))
+        }
+        "GetSubscription" => ask!(events.get_subscription(pb::GetSubscriptionRequest {
+            name: "work".to_owned(),
+        })),
+        "DeleteSubscription" => ask!(events.delete_subscription(pb::DeleteSubscriptionRequest {
+            name: "work".to_owned(),
+        })),
+        "ListSetAsideEvents" => {
+            ask!(events.list_set_aside_events(pb::ListSetAsideEventsRequest {
+                subscription: "work".to_owned(),
+                ..pb::ListSetAsideEventsRequest::default()
+            }))
+        }
+        "RedriveEvents" => ask!(events.redrive_events(pb::RedriveEventsRequest {
+            subscription: "work".to_owned(),
+            all: true,
+            ..pb::RedriveEventsRequest::default()
+        })),
+        "DropEvents" => ask!(events.drop_events(pb::DropEventsRequest {
+            subscription: "work".to_owned(),
+            all: true,
+            ..pb::DropEventsRequest::default()
         })),
         "ListPortals" => ask!(portals.list_portals(pb::ListPortalsRequest::default())),
         "GetPortal" => ask!(portals.get_portal(pb::GetPortalRequest {
