@@ -24,6 +24,7 @@ mod clock_set;
 mod commands;
 mod deadlines;
 mod http;
+mod intake;
 mod ledger;
 mod measurements;
 mod messages;
