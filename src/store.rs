@@ -55,8 +55,8 @@ pub use self::{
     keys::Keys,
     ledger::CallBegun,
     log::{
-        Append, Appended, Body, CommandRef, Entry, Event, Expired, Filter, Gap, Item, Limit, LogId,
-        Page, RecentCommand, Stored, Unreadable,
+        Append, Appended, Body, BotTotal, CommandRef, Entry, Event, Expired, Filter, Gap, Item,
+        Limit, LogId, Page, RecentCommand, Removed, Stored, Unreadable,
     },
     pairs::{KeptPair, Pair},
 };

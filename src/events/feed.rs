@@ -1,6 +1,9 @@
 //! Reads the log for one reader, from a position on and for ever.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{
@@ -12,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cursor, Error};
 use crate::{
     ids::{BotCode, PortalId},
-    store::{Filter, Limit, Store, Stored},
+    store::{Filter, Limit, Removed, Store, Stored},
 };
 
 /// Read at once: small, because it is what a slow reader holds.
@@ -50,8 +53,8 @@ pub enum Start {
 pub enum Next {
     /// An entry.
     Entry(Box<Stored>),
-    /// Entries were removed before they could be read.
-    Removed,
+    /// Entries of a bot were removed before they could be read.
+    Removed(Removed),
     /// Nothing happened for the given time.
     Silence,
 }
@@ -64,6 +67,10 @@ pub struct Feed {
     /// Everything up to here was handed out or is of no interest.
     after: u64,
     buffer: VecDeque<Stored>,
+    /// What is missing, to be told before what is in the buffer.
+    missing: VecDeque<Removed>,
+    /// Up to where it was told of each bot that entries are missing.
+    told: HashMap<(PortalId, BotCode), u64>,
     /// How far the log was looked through.
     looked: u64,
     bell: watch::Receiver<u64>,
@@ -92,18 +99,65 @@ impl Feed {
                 return Err(Error::ForeignCursor);
             }
             Start::After(cursor) if cursor.seq > head => return Err(Error::CursorAhead),
-            Start::After(cursor) if cursor.seq < floor => return Err(Error::CursorExpired),
             Start::After(cursor) => cursor.seq,
         };
-        Ok(Self {
+        let mut feed = Self {
             store,
             view,
             after,
             buffer: VecDeque::new(),
+            missing: VecDeque::new(),
+            told: HashMap::new(),
             looked: after,
             bell,
             stop,
-        })
+        };
+        match start {
+            Start::Now => {}
+            Start::Earliest => {
+                // Whoever asks for what there is does not miss what there is not.
+                let removed = feed.removed(0).await?;
+                feed.told.extend(removed.into_iter().map(told));
+            }
+            Start::Time(time) => {
+                let removed = feed.removed(0).await?.into_iter();
+                let removed = removed.filter(|bot| bot.until >= time);
+                feed.miss(removed.map(|bot| Removed {
+                    from: Some(time),
+                    ..bot
+                }));
+            }
+            Start::After(_) if after < floor => feed.only_if_nothing_is_missing().await?,
+            Start::After(_) => {}
+        }
+        Ok(feed)
+    }
+
+    /// A cursor from before everything that is kept is good only for a view in which nothing is missing.
+    async fn only_if_nothing_is_missing(&self) -> Result<(), Error> {
+        let known = self.store.removed_of_anybody().await? <= self.after;
+        if known && self.removed(self.after).await?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::CursorExpired)
+    }
+
+    /// Bots of this view of which entries behind a number were removed.
+    async fn removed(&self, after: u64) -> Result<Vec<Removed>, Error> {
+        let mut removed = self.store.removed(after, self.filter()).await?;
+        removed.retain(|bot| self.wants(&bot.code));
+        Ok(removed)
+    }
+
+    /// Tells of what was removed, unless that was told before.
+    fn miss(&mut self, removed: impl IntoIterator<Item = Removed>) {
+        for bot in removed {
+            let (name, floor) = told(bot.clone());
+            if self.told.get(&name).is_none_or(|told| *told < floor) {
+                self.told.insert(name, floor);
+                self.missing.push_back(bot);
+            }
+        }
     }
 
     /// The position behind everything handed out so far.
@@ -126,15 +180,16 @@ impl Feed {
             if self.stop.is_cancelled() {
                 return Err(Error::Stopping);
             }
+            if let Some(removed) = self.missing.pop_front() {
+                return Ok(Next::Removed(removed));
+            }
             if let Some(entry) = self.buffer.pop_front() {
                 self.after = entry.seq;
                 return Ok(Next::Entry(Box::new(entry)));
             }
             self.after = self.looked;
             if *self.bell.borrow_and_update() > self.looked {
-                if let Some(removed) = self.read().await? {
-                    return Ok(removed);
-                }
+                self.read().await?;
                 continue;
             }
             tokio::select! {
@@ -146,8 +201,23 @@ impl Feed {
         }
     }
 
-    async fn read(&mut self) -> Result<Option<Next>, Error> {
-        let filter = Filter {
+    async fn read(&mut self) -> Result<(), Error> {
+        let page = self.store.read(self.looked, PAGE, self.filter()).await?;
+        // Retention was faster than this reader: it is told, and goes on with what is left.
+        let removed = page.removed.into_iter();
+        let removed: Vec<_> = removed.filter(|bot| self.wants(&bot.code)).collect();
+        self.miss(removed);
+        self.after = self.after.max(page.floor.min(page.next_after));
+        self.looked = page.next_after;
+        self.told.retain(|_, floor| *floor > page.next_after);
+        let entries = page.entries.into_iter();
+        let wanted: Vec<_> = entries.filter(|stored| self.wants(&stored.code)).collect();
+        self.buffer.extend(wanted);
+        Ok(())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
             portal: self.view.portal.clone(),
             // One bot is the store's business, several are ours.
             code: match &self.view.bots[..] {
@@ -155,18 +225,14 @@ impl Feed {
                 _ => None,
             },
             commands_only: self.view.commands_only,
-        };
-        let page = self.store.read(self.looked, PAGE, filter).await?;
-        if page.floor > self.looked {
-            // Retention was faster than this reader: it is told, and goes on with what is left.
-            self.looked = page.floor;
-            self.after = page.floor;
-            return Ok(Some(Next::Removed));
         }
-        self.looked = page.next_after;
-        let bots = &self.view.bots;
-        let wanted = |stored: &Stored| bots.is_empty() || bots.contains(&stored.code);
-        self.buffer.extend(page.entries.into_iter().filter(wanted));
-        Ok(None)
     }
+
+    fn wants(&self, code: &BotCode) -> bool {
+        self.view.bots.is_empty() || self.view.bots.contains(code)
+    }
+}
+
+fn told(removed: Removed) -> ((PortalId, BotCode), u64) {
+    ((removed.portal, removed.code), removed.floor)
 }

@@ -81,11 +81,10 @@ impl Reader {
                     let heartbeat = event::heartbeat(&self.events, self.portal.as_ref(), seen);
                     break Ok(Item::Heartbeat(heartbeat));
                 }
-                Ok(Next::Removed) => {
-                    break Ok(Item::Gap(event::removed(
-                        &self.events,
-                        self.portal.as_ref(),
-                    )));
+                Ok(Next::Removed(removed)) => {
+                    if self.sight.sees(&removed.portal, &removed.code) {
+                        break Ok(Item::Gap(event::removed(&removed)));
+                    }
                 }
                 Ok(Next::Entry(stored)) => {
                     if let Some(item) = self.item(&stored) {

@@ -41,6 +41,7 @@ mod registration;
 mod requests;
 mod restart;
 mod restored;
+mod retention;
 mod secrets;
 mod server;
 mod streams;

@@ -140,13 +140,13 @@ pub(in crate::grpc) fn gap(stored: &store::Stored, gap: &store::Gap) -> pb::Gap 
     }
 }
 
-/// History that was removed before this reader came to it.
-pub(in crate::grpc) fn removed(events: &Events, portal: Option<&PortalId>) -> pb::Gap {
+/// History of a bot that was removed before this reader came to it.
+pub(in crate::grpc) fn removed(removed: &store::Removed) -> pb::Gap {
     pb::Gap {
-        portal: portal.map(ToString::to_string).unwrap_or_default(),
-        bot_code: String::new(),
-        from: None,
-        until: Some(time(events.now())),
+        portal: removed.portal.to_string(),
+        bot_code: removed.code.to_string(),
+        from: removed.from.map(time),
+        until: Some(time(removed.until)),
         reason: pb::GapReason::Retention.into(),
     }
 }

@@ -231,7 +231,9 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     older
         .execute_batch(
             "DROP TABLE addresses; DROP TABLE pairs; DROP TABLE callers; DROP TABLE webhooks;
-             DROP TABLE grants; DELETE FROM meta WHERE name = 'steps'",
+             DROP TABLE grants; DROP TRIGGER log_added; DROP TRIGGER log_removed;
+             DROP TABLE log_bots; DROP TABLE erasing;
+             DELETE FROM meta WHERE name IN ('steps', 'log_floors_from')",
         )
         .unwrap();
     older.pragma_update(None, "user_version", 1).unwrap();
