@@ -26,6 +26,7 @@ mod row;
 pub mod seal;
 pub mod sealed;
 mod sqlite;
+pub mod suspicions;
 mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -59,6 +60,7 @@ pub use self::{
         Limit, LogId, Page, RecentCommand, Removed, Stored, Unreadable,
     },
     pairs::{KeptPair, Pair},
+    suspicions::Suspicion,
 };
 
 /// Where the store lives and what opens it.

@@ -23,7 +23,7 @@ impl Store {
         let name = portal.clone();
         self.write(move |connection| {
             let name = name.as_str();
-            for table in ["pairs", "addresses", "bots", "log_bots"] {
+            for table in ["pairs", "addresses", "bots", "log_bots", "suspicions"] {
                 let delete = format!("DELETE FROM {table} WHERE portal = ?1");
                 connection.prepare_cached(&delete)?.execute([name])?;
             }

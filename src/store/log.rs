@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::{Store, sqlite::Failure};
 use crate::ids::{BotCode, DialogId, PortalId};
 
-pub(super) use retain::STEP;
+pub(super) use self::{append::insert, retain::STEP};
 
 /// Tells one log from another: made at random with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

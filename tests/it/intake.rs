@@ -51,7 +51,7 @@ fn params(events: &[(String, Value)]) -> Vec<String> {
 }
 
 /// How often the portal handed out an event that the log holds once.
-fn times_told(scene: &Scene, wanted: &str) -> usize {
+pub(crate) fn times_told(scene: &Scene, wanted: &str) -> usize {
     let fetches = scene.portal.journal().calls(FETCH).into_iter();
     let told = fetches.filter(|fetch| {
         let events = fetch.answer["result"]["events"].as_array();
@@ -65,7 +65,7 @@ fn times_told(scene: &Scene, wanted: &str) -> usize {
 }
 
 /// Lets every append to the log fail, or no longer.
-fn refuse_appends(store: &Path, refuse: bool) {
+pub(crate) fn refuse_appends(store: &Path, refuse: bool) {
     let change = if refuse {
         "CREATE TRIGGER refused BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'refused'); END"
     } else {

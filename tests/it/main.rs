@@ -23,6 +23,8 @@ mod callers;
 mod clock_set;
 mod commands;
 mod deadlines;
+mod event_faults;
+mod foreign_readers;
 mod http;
 mod intake;
 mod ledger;

@@ -66,7 +66,7 @@ impl Store {
     }
 }
 
-fn insert(
+pub(in crate::store) fn insert(
     connection: &Connection,
     append: &Append,
     bodies: &[Option<Sealed>],

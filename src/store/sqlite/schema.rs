@@ -146,6 +146,14 @@ const STEPS: &[&str] = &[
     -- Portals whose history is being erased, up to this number.
     CREATE TABLE erasing (portal TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
+    -- Bots of which somebody else seems to read the events, and when the last sign of it was seen.
+    CREATE TABLE suspicions (
+        portal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        seen_at INTEGER NOT NULL,
+        PRIMARY KEY (portal, code)
+    ) STRICT, WITHOUT ROWID;
+
     CREATE TRIGGER log_added AFTER INSERT ON log BEGIN
         INSERT INTO log_bots VALUES (NEW.portal, NEW.code, NEW.size, 0, NULL)
             ON CONFLICT (portal, code) DO UPDATE SET bytes = bytes + NEW.size;

@@ -142,7 +142,7 @@ async fn store_of_an_older_release_gets_its_books_and_an_older_release_keeps_the
         connection
             .execute_batch(
                 "DROP TRIGGER log_added; DROP TRIGGER log_removed; DROP TABLE log_bots;
-                 DROP TABLE erasing; DELETE FROM meta WHERE name = 'log_floors_from';
+                 DROP TABLE erasing; DROP TABLE suspicions; DELETE FROM meta WHERE name = 'log_floors_from';
                  UPDATE meta SET value = 4 WHERE name = 'steps';",
             )
             .unwrap();
