@@ -9,13 +9,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/scene.rs"]
-mod scene;
 #[path = "../common/times.rs"]
 mod times;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fs,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -25,7 +24,7 @@ use bitrix24_gateway::proto::v1::{
     self as pb, answer_command_request::Target, bot_service_client::BotServiceClient, event::Body,
     subscribe_command_events_response::Item,
 };
-use bitrix24_sim::{Limits, Portal, Request, UnixTime};
+use bitrix24_sim::{Config, Limits, Portal, PortalConfig, Request, Sim, UnixTime};
 use futures_util::future::try_join_all;
 use tokio::{
     task::JoinSet,
@@ -35,16 +34,27 @@ use tonic::{Streaming, transport::Channel};
 
 use self::{
     common::{
-        Outcome, end, on_one_thread,
+        Outcome, end,
+        gateway::{BOT_CODE, CA_FILE, Gateway},
+        on_one_thread,
         report::{machine, wanted},
     },
-    scene::{PER_SECOND, POLL, THRESHOLD, World},
     times::percentile,
 };
 
 /// How long a bot counts as busy here: nobody waits for an hour, and what is idle is fetched alike
 /// however long it was.
 const BUSY_FOR: Duration = Duration::from_secs(15);
+
+/// What fetches events.
+const POLL: &str = "imbot.v2.Event.get";
+
+/// Requests more than this at once the portal refuses, and takes so many off per second.
+const THRESHOLD: u32 = 50;
+const PER_SECOND: u32 = 2;
+
+/// Bots that are registered at once.
+const TOGETHER: usize = 10;
 
 /// What is wanted: polling requests per second, and times from typing to the stream.
 const REQUESTS: f64 = 1.0;
@@ -83,19 +93,35 @@ fn main() -> ExitCode {
 }
 
 async fn measure(size: Size) -> Outcome<()> {
-    let world = World::start().await?;
-    let limits = Limits {
-        threshold: Some(THRESHOLD),
-        drain_per_second: PER_SECOND,
-        ..Limits::default()
+    // On a disk: a store in memory would commit for nothing.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let config = Config {
+        journal_capacity: 100_000,
+        ..Config::default()
     };
-    let portal = world.portal(limits).await?;
+    let sim = Sim::start(config).await?;
+    let config = PortalConfig {
+        limits: Limits {
+            threshold: Some(THRESHOLD),
+            drain_per_second: PER_SECOND,
+            ..Limits::default()
+        },
+        ..PortalConfig::default()
+    };
+    let portal = sim.add_portal(config).await?;
+    fs::write(folder.path().join(CA_FILE), sim.ca_pem())?;
     let busy_for = format!("{}s", BUSY_FOR.as_secs());
     let settings = [("POLLING__BUSY_FOR", busy_for.as_str())];
-    let scene = world.scene_of("polling", portal, &settings).await?;
-    let client = BotServiceClient::connect(format!("http://{}", scene.gateway.address)).await?;
-    try_join_all((0..size.bots).map(|bot| register(client.clone(), bot))).await?;
-    let rooms = rooms(&scene.portal, size.bots)?;
+    let gateway = Gateway::start(folder.path(), &portal.webhook_url(), &settings).await?;
+    let client = BotServiceClient::connect(format!("http://{}", gateway.address)).await?;
+    let bots: Vec<usize> = (0..size.bots).collect();
+    for bots in bots.chunks(TOGETHER) {
+        let registrations = bots
+            .iter()
+            .map(|bot| register(&gateway, client.clone(), *bot));
+        try_join_all(registrations).await?;
+    }
+    let rooms = rooms(&portal, size.bots)?;
     let request = pb::SubscribeCommandEventsRequest::default();
     let stream = client.clone().subscribe_command_events(request).await?;
     let arrivals = Arrivals::default();
@@ -107,16 +133,16 @@ async fn measure(size: Size) -> Outcome<()> {
     // Everybody is idle, and what the registrations used up is there again.
     sleep(BUSY_FOR + Duration::from_secs(15)).await;
 
-    scene.portal.journal().clear();
-    let began = world.sim.clock().now();
-    type_commands(&scene.portal, &rooms, size, &arrivals).await?;
-    let ended = world.sim.clock().now();
+    portal.journal().clear();
+    let began = sim.clock().now();
+    type_commands(&portal, &rooms, size, &arrivals).await?;
+    let ended = sim.clock().now();
     let typed = arrivals.lock().typed.len();
     let all = timeout(Duration::from_secs(60), arrivals.all_came(typed)).await;
     all.map_err(|_| "a command never came")?;
     reader.abort();
     let seconds = (ended - began).as_secs_f64();
-    let requests = polling_requests(&scene.portal, began, ended);
+    let requests = polling_requests(&portal, began, ended);
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let per_second = requests as f64 / seconds;
 
@@ -148,37 +174,33 @@ async fn measure(size: Size) -> Outcome<()> {
         let text = format!("{:.2} s, wanted under {most:?}", found.as_secs_f64());
         wanted(name, &text, found < most);
     }
-    let refused = scene.arrived().refused;
+    let requests = portal.journal().requests();
+    let errors = requests.iter().filter_map(Request::error);
+    let refused = errors.filter(|code| code == "QUERY_LIMIT_EXCEEDED").count();
     if refused > 0 {
         return Err(format!("the portal refused {refused} times for its request rate").into());
     }
-    scene.gateway.process.stop().await
+    gateway.process.stop().await
 }
 
 fn code(bot: usize) -> String {
-    format!("bot{bot}")
+    format!("{BOT_CODE}_{bot}")
 }
 
 /// Makes a bot with the command `/ask`.
-async fn register(mut client: BotServiceClient<Channel>, bot: usize) -> Outcome<()> {
-    let patience = Duration::from_secs(300);
-    let mut request = tonic::Request::new(pb::RegisterBotRequest {
-        bot_code: code(bot),
-        properties: Some(pb::BotProperties {
-            name: Some(format!("Bot {bot}")),
-            ..pb::BotProperties::default()
-        }),
-        ..pb::RegisterBotRequest::default()
-    });
-    request.set_timeout(patience);
-    client.register_bot(request).await?;
+async fn register(
+    gateway: &Gateway,
+    mut client: BotServiceClient<Channel>,
+    bot: usize,
+) -> Outcome<()> {
+    gateway.register("", &code(bot)).await?;
     let mut request = tonic::Request::new(pb::RegisterCommandRequest {
         bot_code: code(bot),
         command: "ask".to_owned(),
         title: [("en".to_owned(), "Ask".to_owned())].into(),
         ..pb::RegisterCommandRequest::default()
     });
-    request.set_timeout(patience);
+    request.set_timeout(Duration::from_secs(60));
     client.register_command(request).await?;
     Ok(())
 }

@@ -219,13 +219,6 @@ async fn nobody_is_suspected_for_what_happens_by_itself_or_through_us() {
     quiet(&scene, "lost answers").await;
 
     sleep(HOUR).await;
-    shown(&scene, "before a copy is made").await;
-    scene.restore().await;
-    scene.portals().release();
-    sleep(Duration::from_secs(120)).await;
-    quiet(&scene, "a restore").await;
-
-    sleep(HOUR).await;
     shown(&scene, "before a crash").await;
     scene.crash_at_rest().await;
     sleep(Duration::from_secs(120)).await;
@@ -252,6 +245,13 @@ async fn nobody_is_suspected_for_what_happens_by_itself_or_through_us() {
     scene.helper().await;
     sleep(Duration::from_secs(120)).await;
     quiet(&scene, "another registration").await;
+
+    sleep(HOUR).await;
+    shown(&scene, "before a copy is made").await;
+    scene.restore().await;
+    scene.portals().release();
+    sleep(Duration::from_secs(120)).await;
+    quiet(&scene, "a restore").await;
 }
 
 /// Anna types, and the gateway was shown it.

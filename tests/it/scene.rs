@@ -223,7 +223,7 @@ impl Scene {
         let place = |name: &str| self.folder.path().join(name);
         let (copy, dir) = (place("copy.db"), place("restored"));
         let now = Timestamp::UNIX_EPOCH;
-        store::backup::backup(&place("store"), &copy, false, now).unwrap();
+        store::backup::backup(&self.store_dir(), &copy, false, now).unwrap();
         self.stop().await;
         let config = store::Config {
             dir: dir.clone(),

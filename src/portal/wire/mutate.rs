@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use serde_json::{Value, json};
+
 /// How many inputs a test tries, over all its readers.
 pub(super) fn inputs() -> u64 {
     #[expect(
@@ -128,6 +130,60 @@ pub(super) fn nearly(samples: &[Vec<u8>], number: u64) -> Vec<u8> {
         }
     }
     input
+}
+
+/// The JSON of this number: one of the samples with one to four places of it replaced or renamed. Always
+/// JSON, so that it comes as far as those who read what is in it.
+pub(super) fn nearly_json(samples: &[Value], number: u64) -> Value {
+    let mut dice = Dice(number);
+    let mut value = samples[dice.below(samples.len())].clone();
+    for _ in 0..=dice.below(4) {
+        let other = samples[dice.below(samples.len())].clone();
+        change(&mut value, other, &mut dice);
+    }
+    value
+}
+
+/// Changes a place somewhere inside.
+fn change(value: &mut Value, other: Value, dice: &mut Dice) {
+    let deeper = dice.below(8) > 0;
+    match value {
+        Value::Array(items) if deeper && !items.is_empty() => {
+            let at = dice.below(items.len());
+            change(&mut items[at], other, dice);
+        }
+        Value::Object(members) if deeper && !members.is_empty() => {
+            let name = members.keys().nth(dice.below(members.len())).cloned();
+            let name = name.expect("it has that many");
+            let renamed = ["auth", "Auth", "eventId", "type", "data", "id"];
+            if dice.below(16) == 0 {
+                let inner = members.remove(&name).unwrap_or_default();
+                members.insert(renamed[dice.below(renamed.len())].to_owned(), inner);
+            } else if let Some(inner) = members.get_mut(&name) {
+                change(inner, other, dice);
+            }
+        }
+        place => {
+            let odd = [
+                json!(null),
+                json!(false),
+                json!(""),
+                json!("0"),
+                json!("-17"),
+                json!([]),
+                json!({}),
+                json!([[], {}]),
+                json!(-1),
+                json!(i64::MAX),
+                json!(u64::MAX),
+                json!(1e300),
+                json!("2026-02-30T99:99:99Z"),
+                json!({"auth": {"auth": [{"AUTH": 1}]}}),
+                other,
+            ];
+            *place = odd[dice.below(odd.len())].clone();
+        }
+    }
 }
 
 #[test]
