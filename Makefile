@@ -14,14 +14,15 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs, what pressure does to it, who gets what then, and what many portals cost.
+# What the gateway costs, what pressure does to it, who gets what then, what many portals cost, and how
+# soon events arrive.
 bench:
-	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.
 soak:
-	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
+	PROPTEST_CASES=100000 GATEWAY_FUZZ_INPUTS=10000000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
 

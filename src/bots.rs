@@ -18,6 +18,7 @@ mod register;
 mod registration;
 mod rotation;
 mod settle;
+mod suspicion;
 mod update;
 mod window;
 pub mod wish;
@@ -27,6 +28,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -46,6 +48,7 @@ pub use error::Error;
 pub use execute::Execution;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
+pub(crate) use suspicion::Sign;
 pub use update::Updated;
 pub(crate) use window::Seen;
 pub use wish::{Content, Properties, Settings};
@@ -75,6 +78,8 @@ struct Inner {
     doubts: Arc<Notify>,
     changed: watch::Sender<()>,
     window: Mutex<window::Window>,
+    /// When somebody else seemed to read the events of a bot, the last time.
+    suspected: Mutex<BTreeMap<Name, Timestamp>>,
     /// One change of a bot at a time.
     changes: Turns<Name>,
     /// One answer to an event at a time.
@@ -93,6 +98,10 @@ impl Bots {
             .into_iter()
             .map(|bot| ((bot.portal.clone(), bot.code.clone()), bot))
             .collect();
+        let suspected = store.suspicions().await?.into_iter();
+        let suspected = suspected
+            .map(|sign| ((sign.portal, sign.code), sign.seen_at))
+            .collect();
         let bots = Self(Arc::new(Inner {
             portals,
             clock,
@@ -102,6 +111,7 @@ impl Bots {
             doubts: Arc::default(),
             changed: watch::Sender::new(()),
             window: Mutex::default(),
+            suspected: Mutex::new(suspected),
             changes: Turns::default(),
             answers: Turns::default(),
             store,
@@ -134,6 +144,13 @@ impl Bots {
             .portals
             .get(id)
             .ok_or_else(|| Error::UnknownPortal(id.clone()))
+    }
+
+    fn suspected(&self) -> MutexGuard<'_, BTreeMap<Name, Timestamp>> {
+        self.0
+            .suspected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn window(&self) -> MutexGuard<'_, window::Window> {

@@ -60,7 +60,7 @@ pub struct Config {
     pub busy_for: Duration,
     /// How long events are kept.
     pub retention: Duration,
-    /// How many bytes of them are kept.
+    /// How many bytes of them are kept. When there are more, those go first of which a bot has too many.
     pub retention_bytes: u64,
 }
 

@@ -28,6 +28,7 @@ pub mod seal;
 pub mod sealed;
 mod sqlite;
 pub mod subscriptions;
+pub mod suspicions;
 mod webhooks;
 
 use std::{
@@ -63,11 +64,12 @@ pub use self::{
     keys::Keys,
     ledger::CallBegun,
     log::{
-        Append, Appended, Body, CommandRef, Entry, Event, Expired, Filter, Gap, Item, Limit, LogId,
-        Page, RecentCommand, Stored, Unreadable,
+        Append, Appended, Body, BotTotal, CommandRef, Entry, Event, Expired, Filter, Gap, Item,
+        Limit, LogId, Page, RecentCommand, Removed, Stored, Unreadable,
     },
     pairs::{KeptPair, Pair},
     subscriptions::{Subscription, SubscriptionId},
+    suspicions::Suspicion,
 };
 
 /// Where the store lives and what opens it.

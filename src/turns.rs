@@ -29,6 +29,12 @@ impl<K: Eq + Hash> Default for Turns<K> {
 }
 
 impl<K: Eq + Hash + Clone> Turns<K> {
+    /// Whether nobody has the turn of a key, or waits for it.
+    pub(crate) fn is_free(&self, key: &K) -> bool {
+        let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !queues.contains_key(key)
+    }
+
     /// Waits for the turn of a key.
     pub(crate) async fn of(&self, key: K) -> Turn<'_, K> {
         let queue = {

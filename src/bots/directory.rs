@@ -152,6 +152,7 @@ impl Bots {
     /// Forgets a bot. Its events stay.
     pub(super) async fn forget(&self, name: &Name) -> Result<(), Error> {
         self.0.store.forget_bot(&name.0, &name.1).await?;
+        self.trust(name).await?;
         self.known().remove(name);
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls that wait are told by the portal.

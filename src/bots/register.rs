@@ -57,6 +57,7 @@ impl Bots {
             let rotated = self.replace_foreign_token(&portal, &name, patience).await;
             rotated.map_err(Error::afterwards)?;
         }
+        self.trust(&name).await.map_err(Error::afterwards)?;
         Ok(registered)
     }
 
@@ -231,6 +232,7 @@ impl Bots {
         patience: &Patience,
     ) -> Result<(Bot, Option<User>), Error> {
         let bot = self.identity(portal, code)?;
+        let known = self.find(portal, code)?;
         let portal = self.portal(portal)?;
         let reply = portal.call(bot.call(Method::BotGet), patience).await?;
         let told = told(&portal, Method::BotGet, &reply)?;
@@ -239,6 +241,7 @@ impl Bots {
             let foreign = portal::Error::new(Method::BotGet, Cause::BotToken);
             return Err(foreign.at(portal.id()).into());
         }
+        self.compare_mode(&known, mode(&told.bot)).await;
         Ok((told.bot, told.user))
     }
 }

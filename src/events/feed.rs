@@ -6,14 +6,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Cursor, Error,
-    entry::LogEntry,
-    reader::{Read, Reader},
-    tail::Tail,
-    view::View,
-};
-use crate::store::Store;
+use super::{Cursor, Error, entry::LogEntry, reader::Reader, tail::Tail, view::View};
+use crate::store::{Removed, Store};
 
 /// Where a reader begins.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +23,12 @@ pub enum Start {
 }
 
 impl Start {
-    /// The number behind which it begins.
+    /// The number behind which it begins. What is missing there is another question.
     pub(super) async fn place(self, store: &Store) -> Result<u64, Error> {
         let head = store.head();
-        let floor = store.floor().await?;
         Ok(match self {
             Self::Now => head,
-            Self::Earliest => floor,
+            Self::Earliest => store.floor().await?,
             Self::Time(time) => store
                 .seq_at(time)
                 .await?
@@ -44,7 +37,6 @@ impl Start {
                 return Err(Error::ForeignCursor);
             }
             Self::After(cursor) if cursor.seq > head => return Err(Error::CursorAhead),
-            Self::After(cursor) if cursor.seq < floor => return Err(Error::CursorExpired),
             Self::After(cursor) => cursor.seq,
         })
     }
@@ -55,8 +47,8 @@ impl Start {
 pub enum Next {
     /// An entry.
     Entry(Arc<LogEntry>),
-    /// Entries were removed before they could be read.
-    Removed,
+    /// Entries of a bot were removed before they could be read.
+    Removed(Removed),
     /// Nothing happened for the given time.
     Silence,
 }
@@ -69,6 +61,8 @@ pub struct Feed {
     /// Everything up to here was handed out or is of no interest.
     after: u64,
     buffer: VecDeque<Arc<LogEntry>>,
+    /// What is missing, to be told before what is in the buffer.
+    missing: VecDeque<Removed>,
     stop: CancellationToken,
 }
 
@@ -80,14 +74,13 @@ impl Feed {
         start: Start,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        // The bell first: what is appended while the start is looked up rings it.
-        let bell = store.head_changed();
-        let after = start.place(&store).await?;
+        let (reader, missing) = Reader::open(store.clone(), tail, view, start).await?;
         Ok(Self {
-            reader: Reader::new(store.clone(), tail, view, after, bell),
+            after: reader.looked(),
+            reader,
             store,
-            after,
             buffer: VecDeque::new(),
+            missing: missing.into(),
             stop,
         })
     }
@@ -112,6 +105,9 @@ impl Feed {
             if self.stop.is_cancelled() {
                 return Err(Error::Stopping);
             }
+            if let Some(removed) = self.missing.pop_front() {
+                return Ok(Next::Removed(removed));
+            }
             if let Some(entry) = self.buffer.pop_front() {
                 self.after = entry.seq;
                 if self.buffer.is_empty() {
@@ -122,13 +118,10 @@ impl Feed {
             }
             self.after = self.reader.looked();
             if self.reader.is_behind() {
-                match self.reader.read().await? {
-                    Read::Entries(entries) => self.buffer.extend(entries),
-                    Read::Removed => {
-                        self.after = self.reader.looked();
-                        return Ok(Next::Removed);
-                    }
-                }
+                let stretch = self.reader.read().await?;
+                self.after = self.after.max(stretch.floor);
+                self.missing.extend(stretch.missing);
+                self.buffer.extend(stretch.entries);
                 continue;
             }
             tokio::select! {

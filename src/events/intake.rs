@@ -33,6 +33,11 @@ impl Intake {
         Self { events, portal }
     }
 
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        self.events.now()
+    }
+
     /// Writes a fetched page. Says whether it held anything new.
     pub(super) async fn take(
         &self,

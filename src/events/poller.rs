@@ -8,12 +8,20 @@
 //! What a request brings is judged, stored and paced for each bot by itself ([`fetch`]). While one
 //! request is under way the next one leaves, so a fetch that hangs holds up nobody who is not in it.
 //!
-//! Rule: the offset sent is the one the store holds, never a computed one.
+//! A bot of which nothing came for an hour is looked at, for its events might go elsewhere ([`watch`]).
+//!
+//! Rule: the offset sent is the one the store holds, or held before, never a computed one.
 
 mod fetch;
 mod pace;
+mod watch;
 
-use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until};
@@ -47,6 +55,12 @@ const FEWEST: usize = 5;
 /// What may be saved up of the pace that the operating time allows, so that a crowd need not wait.
 const SAVED: Duration = Duration::from_secs(45);
 
+/// A bot is looked at when nothing of it came, and it was not looked at, for so long.
+const UNSEEN: Duration = Duration::from_secs(3600);
+
+/// Pause between looks at two bots.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
 /// Fetches for one portal.
 #[derive(Debug)]
 pub(super) struct Poller {
@@ -58,6 +72,8 @@ pub(super) struct Poller {
     /// When everything asked for would have left at the pace that the operating time allows, and
     /// [`SAVED`] later.
     paid_until: Instant,
+    /// No look at a bot before this.
+    next_look: Instant,
 }
 
 /// A bot in the rotation.
@@ -67,6 +83,8 @@ struct Member {
     bot_id: i64,
     pace: Pace,
     under_way: bool,
+    /// When it was last certain that its events come to us.
+    seen: Instant,
 }
 
 impl Poller {
@@ -77,11 +95,13 @@ impl Poller {
                 portal,
                 bots,
                 intake,
+                watch: Mutex::default(),
             }),
             config,
             rotation: HashMap::new(),
             next_request: now,
             paid_until: now + SAVED,
+            next_look: now,
         }
     }
 
@@ -92,8 +112,19 @@ impl Poller {
         // A fetch can be left at any point: the portal keeps what was not acknowledged, and a write that
         // began runs to its end.
         let mut under_way = FuturesUnordered::new();
+        let mut looks = FuturesUnordered::new();
         loop {
             let next = self.next();
+            let look = self.look().filter(|_| looks.is_empty());
+            let due = async {
+                match &look {
+                    Some((_, due)) => {
+                        sleep_until(*due).await;
+                        fetcher.portal.opened().await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             let turn = async {
                 match next {
                     Some(next) => {
@@ -109,6 +140,8 @@ impl Poller {
                 // The sender lives in `bots`, which we hold.
                 _ = changed.changed() => self.enrol(),
                 Some(fetched) = under_way.next() => self.settle(fetched),
+                Some(code) = looks.next() => self.looked(&code),
+                () = due => looks.extend(look.map(|(code, _)| fetcher.look(code))),
                 () = turn => {
                     let group = self.pick();
                     let fetches = tokio::select! {
@@ -131,18 +164,23 @@ impl Poller {
             };
             let known = before.remove(&bot.code);
             let known = known.filter(|member| member.bot_id == bot_id);
-            let (pace, under_way) = known.map_or_else(
-                || (Pace::new(&self.config), false),
-                |member| (member.pace, member.under_way),
+            let (pace, under_way, seen) = known.map_or_else(
+                || (Pace::new(&self.config), false, Instant::now()),
+                |member| (member.pace, member.under_way, member.seen),
             );
             let member = Member {
                 bot,
                 bot_id,
                 pace,
                 under_way,
+                seen,
             };
             self.rotation.insert(member.bot.code.clone(), member);
         }
+        let rotation = &self.rotation;
+        self.fetcher
+            .watch()
+            .keep(|code| rotation.contains_key(code));
     }
 
     /// When the next request leaves.
@@ -150,6 +188,22 @@ impl Poller {
         let waiting = self.rotation.values().filter(|member| !member.under_way);
         let due = waiting.map(|member| member.pace.due).min()?;
         Some(due.max(self.next_request))
+    }
+
+    /// Which bot is looked at next, and when.
+    fn look(&self) -> Option<(BotCode, Instant)> {
+        let unseen = self.rotation.values().min_by_key(|member| member.seen)?;
+        let due = (unseen.seen + UNSEEN).max(self.next_look);
+        Some((unseen.bot.code.clone(), due))
+    }
+
+    /// What there was to see is noted.
+    fn looked(&mut self, code: &BotCode) {
+        let now = Instant::now();
+        self.next_look = now + BETWEEN_LOOKS;
+        if let Some(member) = self.rotation.get_mut(code) {
+            member.seen = now;
+        }
     }
 
     /// Half of what the portal allows is for calls.
@@ -216,7 +270,12 @@ impl Poller {
         }
         member.under_way = false;
         match fetched.outcome {
-            Ok(progress) => member.pace.succeeded(&progress, &self.config),
+            Ok(progress) => {
+                if progress.news {
+                    member.seen = Instant::now();
+                }
+                member.pace.succeeded(&progress, &self.config);
+            }
             Err(failure) => {
                 let another_way = self.fetcher.knows_another_way(&failure);
                 if member.pace.failed(&failure, another_way, &self.config) {

@@ -20,6 +20,9 @@ pub(super) async fn run(events: Events, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        if let Err(error) = inner.store.finish_erasing().await {
+            error!(error = %crate::fault::Chain(&error), "what was left of an erased portal cannot be erased");
+        }
         let now = inner.clock.now();
         match inner.store.expire_calls(now).await {
             Ok(0) => {}

@@ -280,13 +280,11 @@ impl Subscriptions {
         let inner = &self.0;
         let (mailbox, mail) = mpsc::unbounded_channel();
         let view = member.settings.view.clone();
-        let bell = inner.store.head_changed();
         let reader = Reader::new(
             inner.store.clone(),
             Arc::clone(&inner.tail),
             view,
             member.scanned,
-            bell,
         );
         let task = Hub::new(
             member.id,

@@ -81,7 +81,7 @@ impl Tail {
         }
         let erasures = self.store.erasures();
         let page = self.store.read(seq, READ, Filter::default()).await?;
-        if page.floor > seq {
+        if page.floor > seq || !page.removed.is_empty() {
             return Ok(Found::Behind);
         }
         let read = page.entries.into_iter().map(LogEntry::new).map(Arc::new);

@@ -54,9 +54,13 @@ impl View {
         self
     }
 
+    pub(super) fn shows_bot(&self, code: &BotCode) -> bool {
+        self.bots.is_empty() || self.bots.contains(code)
+    }
+
     pub(super) fn wants(&self, entry: &LogEntry) -> bool {
         let here = self.portal.as_ref().is_none_or(|it| *it == entry.portal)
-            && (self.bots.is_empty() || self.bots.contains(&entry.code));
+            && self.shows_bot(&entry.code);
         let LogItem::Event(event) = &entry.item else {
             return here;
         };

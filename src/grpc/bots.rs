@@ -42,7 +42,8 @@ impl BotService for Service {
         within(arrival, Work::Reads, |patience| async move {
             let (read, user) = bots.read(&name.0, &name.1, &patience).await?;
             let known = bots.find(&name.0, &name.1)?;
-            Ok::<_, crate::bots::Error>(bot::got(read, user, known.state))
+            let status = bot::status(&bots, &known);
+            Ok::<_, crate::bots::Error>(bot::got(read, user, status))
         })
         .await
     }
@@ -56,7 +57,8 @@ impl BotService for Service {
         let mut bots = self.0.bots.list(&portal);
         bots.retain(|bot| arrival.caller.may_see(bot));
         let (bots, next_page_token) = page.cut(bots, |bot| bot.code.to_string());
-        let bots = bots.into_iter().map(bot::listed).collect();
+        let listed = |known: &crate::store::Bot| bot::listed(&self.0.bots, known);
+        let bots = bots.iter().map(listed).collect();
         Ok(Response::new(pb::ListBotsResponse {
             bots,
             next_page_token,

@@ -144,7 +144,7 @@ impl Reader {
         let next = match &mut self.source {
             Source::Feed(feed) => match feed.next(self.heartbeat).await {
                 Ok(Next::Entry(entry)) => Ok(Given::Entry(entry)),
-                Ok(Next::Removed) => Ok(Given::Removed),
+                Ok(Next::Removed(bot)) => Ok(Given::Removed(Some(bot))),
                 Ok(Next::Silence) => Ok(Given::Silence),
                 Err(error) => Err(error),
             },
@@ -160,8 +160,12 @@ impl Reader {
                 let heartbeat = event::heartbeat(&self.events, self.portal.as_ref(), seen);
                 Some((Item::Heartbeat(heartbeat), None))
             }
-            Ok(Given::Removed) => {
-                let gap = event::removed(&self.events, self.portal.as_ref());
+            Ok(Given::Removed(Some(bot))) => {
+                let seen = self.sight.sees(&bot.portal, &bot.code);
+                seen.then(|| (Item::Gap(event::removed(&bot)), None))
+            }
+            Ok(Given::Removed(None)) => {
+                let gap = event::removed_from(self.portal.as_ref(), self.events.now());
                 Some((Item::Gap(gap), None))
             }
             Ok(Given::Entry(entry)) => self.item(&entry).map(|item| (item, None)),

@@ -28,3 +28,7 @@ pub use method::Method;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod mutate;

@@ -1,23 +1,26 @@
 //! The event log: everything that happened, in one order, until its retention ends.
 //!
 //! Entries are numbered in the order they were committed, so a reader that has seen number `n` has
-//! seen everything below it. Numbers are never given twice. History is removed from the oldest end
-//! only, and the log remembers up to where.
+//! seen everything below it. Numbers are never given twice. Of each bot history is removed from the
+//! oldest end only, and the log remembers up to where.
 //!
 //! Invariant: entries and the poll offset that acknowledges them are one transaction.
 
 mod append;
 mod read;
+mod removed;
 mod retain;
 
 use std::fmt;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use tokio::sync::watch;
 
 use super::{Store, sqlite::Failure};
 use crate::ids::{BotCode, DialogId, PortalId};
+
+pub(super) use self::{append::insert, retain::STEP};
 
 /// Tells one log from another: made at random with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -178,9 +181,37 @@ pub struct Page {
     pub next_after: u64,
     /// The newest number at the time of reading.
     pub head: u64,
-    /// The newest number that retention has removed: a reader that asked for what is after a lower
-    /// number has missed something.
+    /// Everything up to this number was removed: a reader that asked for what is after a lower one has
+    /// nothing more to expect up to here.
     pub floor: u64,
+    /// Of which bots entries were removed behind the number that the reader asked for.
+    pub removed: Vec<Removed>,
+}
+
+/// Entries of a bot that retention removed before somebody read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// The portal.
+    pub portal: PortalId,
+    /// The bot.
+    pub code: BotCode,
+    /// The number of the newest that was removed. None of the bot is left up to here.
+    pub floor: u64,
+    /// They were received after this; `None` when that is not known.
+    pub from: Option<Timestamp>,
+    /// When the newest of them was received.
+    pub until: Timestamp,
+}
+
+/// What the entries of a bot weigh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotTotal {
+    /// The portal.
+    pub portal: PortalId,
+    /// The bot.
+    pub code: BotCode,
+    /// Bytes, about.
+    pub bytes: u64,
 }
 
 /// A command typed lately.
@@ -209,7 +240,7 @@ pub struct RecentCommand {
 pub struct Expired {
     /// Entries removed.
     pub entries: u64,
-    /// The newest number removed so far, now or earlier; 0 when nothing ever was.
+    /// Everything up to this number was removed, now or earlier; 0 when nothing ever was.
     pub floor: u64,
 }
 
@@ -250,15 +281,27 @@ const ASIDE: &str = "unreadable";
 
 /// A number the log keeps about itself.
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<i64, Failure> {
-    let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    let mut select = prepare(connection, "SELECT value FROM meta WHERE name = ?1")?;
     Ok(select.query_row([name], |row| row.get(0))?)
 }
 
 pub(super) fn add_to_meta(connection: &Connection, name: &str, more: i64) -> Result<(), Failure> {
-    connection
-        .prepare_cached("UPDATE meta SET value = value + ?2 WHERE name = ?1")?
-        .execute(params![name, more])?;
+    prepare(
+        connection,
+        "UPDATE meta SET value = value + ?2 WHERE name = ?1",
+    )?
+    .execute(params![name, more])?;
     Ok(())
+}
+
+/// Every statement of the log is prepared here, so that a test can look at how SQLite runs them all.
+pub(super) fn prepare<'a>(
+    connection: &'a Connection,
+    statement: &str,
+) -> rusqlite::Result<CachedStatement<'a>> {
+    #[cfg(test)]
+    super::tests::plans::note(statement);
+    connection.prepare_cached(statement)
 }
 
 /// A count as SQLite takes it; what is beyond it is as good as endless.

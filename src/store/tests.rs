@@ -7,6 +7,8 @@ mod history;
 mod kept;
 mod opening;
 mod pairs;
+pub(super) mod plans;
+mod retention;
 mod rotation;
 mod writing;
 
@@ -113,6 +115,17 @@ fn gap(seconds: i64) -> Entry {
             until: at(seconds),
             why: "AWAY_TOO_LONG".to_owned(),
         }),
+    }
+}
+
+fn unreadable(code: &str) -> Unreadable {
+    Unreadable {
+        portal: PortalId::default_portal(),
+        code: code.parse().unwrap(),
+        dedupe_key: "odd".to_owned(),
+        why: "odd".to_owned(),
+        body: Body(b"hush-odd".to_vec()),
+        at: at(4),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
@@ -202,16 +202,19 @@ impl Scene {
 
     fn copy_what_a_crash_leaves(&mut self) {
         let left = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
-        let place = |settings: &[(&str, String)]| {
-            let dir = settings.iter().rev().find(|(key, _)| *key == "store.dir");
-            dir.map(|(_, dir)| dir.into())
-        };
-        let store = place(&self.settings).unwrap_or_else(|| self.folder.path().join("store"));
+        let store = self.store_dir();
         // What is committed is in these two, whatever the process had in mind.
         for name in ["store.db", "store.db-wal"] {
             std::fs::copy(store.join(name), left.join(name)).unwrap();
         }
         self.set("store.dir", left.display().to_string());
+    }
+
+    /// The folder of the store in use.
+    pub(crate) fn store_dir(&self) -> PathBuf {
+        let mut settings = self.settings.iter().rev();
+        let set = settings.find(|(key, _)| *key == "store.dir");
+        set.map_or_else(|| self.folder.path().join("store"), |(_, dir)| dir.into())
     }
 
     /// Makes a store of a copy of the one in use, and starts the gateway on it. The one before is stopped
@@ -220,7 +223,7 @@ impl Scene {
         let place = |name: &str| self.folder.path().join(name);
         let (copy, dir) = (place("copy.db"), place("restored"));
         let now = Timestamp::UNIX_EPOCH;
-        store::backup::backup(&place("store"), &copy, false, now).unwrap();
+        store::backup::backup(&self.store_dir(), &copy, false, now).unwrap();
         self.stop().await;
         let config = store::Config {
             dir: dir.clone(),

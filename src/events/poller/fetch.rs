@@ -1,14 +1,14 @@
 //! One fetch, from the stored offset to the stored events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, join_all, ready};
 use jiff::Timestamp;
 use tracing::{debug, error, warn};
 
-use super::Intake;
+use super::{Intake, watch::Watch};
 use crate::{
-    bots::Bots,
+    bots::{Bots, Sign},
     fault::Chain,
     ids::BotCode,
     portal::{
@@ -24,6 +24,7 @@ pub(super) struct Fetcher {
     pub(super) portal: Portal,
     pub(super) bots: Bots,
     pub(super) intake: Intake,
+    pub(super) watch: Mutex<Watch>,
 }
 
 /// What to ask for.
@@ -89,13 +90,18 @@ impl Fetcher {
         .await;
         let (mut ended, mut asked, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for (fetch, known) in group.into_iter().zip(known) {
-            match known.map(|known| (self.call(&fetch, known.next_offset), known)) {
-                Ok((Some(call), known)) => {
+            let known = known.map(|known| {
+                let stored = known.next_offset;
+                let offset = self.watch().offset(&fetch.bot.code, fetch.bot_id, stored);
+                (self.call(&fetch, offset), known.last_polled_at, offset)
+            });
+            match known {
+                Ok((Some(call), last_poll, offset)) => {
                     calls.push(call);
-                    asked.push((fetch, known.last_polled_at));
+                    asked.push((fetch, last_poll, offset));
                 }
                 // Unregistered a moment ago.
-                Ok((None, _)) => ended.push(fetch.ended(Ok(Progress::default()))),
+                Ok((None, ..)) => ended.push(fetch.ended(Ok(Progress::default()))),
                 Err(error) => ended.push(fetch.ended(Err(error.into()))),
             }
         }
@@ -104,10 +110,10 @@ impl Fetcher {
             .into_iter()
             .map(|fetched| Either::Left(ready(fetched)));
         let asked = asked.into_iter().zip(replies);
-        let asked = asked.map(|((fetch, last_poll), reply)| {
+        let asked = asked.map(|((fetch, last_poll, offset), reply)| {
             let fetcher = Arc::clone(self);
             Either::Right(async move {
-                let outcome = fetcher.take(&fetch, last_poll, reply.await).await;
+                let outcome = fetcher.take(&fetch, last_poll, offset, reply.await).await;
                 fetch.ended(outcome)
             })
         });
@@ -131,9 +137,13 @@ impl Fetcher {
         &self,
         fetch: &Fetch,
         last_poll: Option<Timestamp>,
+        offset: Option<i64>,
         reply: Result<Reply, portal::Error>,
     ) -> Result<Progress, Failure> {
         let Fetch { bot, bot_id, .. } = fetch;
+        if reply.is_err() {
+            self.watch().failed(&bot.code);
+        }
         let reply = match reply {
             Ok(reply) => reply,
             // Not asked, and soon asked again.
@@ -152,9 +162,28 @@ impl Fetcher {
             portal::Error::unreadable(Method::EventGet, unreadable).at(self.portal.id())
         })?;
         let more = page.has_more;
+        let now = self.intake.now();
+        if self.watch().came(&bot.code, *bot_id, offset, &page, now) {
+            self.bots.suspect(bot, *bot_id, Sign::EventsVanished).await;
+        }
         let news = self.intake.take(bot, *bot_id, last_poll, page).await?;
+        self.watch().stored(&bot.code, more);
         debug!(portal.id = %bot.portal, bot.code = %bot.code, news, more, "events fetched");
         Ok(Progress { news, more, took })
+    }
+
+    pub(super) fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks how the portal delivers the events of a bot, which says whether it still does so to us.
+    pub(super) async fn look(&self, code: BotCode) -> BotCode {
+        let patience = Patience::endless();
+        let looked = self.bots.read(self.portal.id(), &code, &patience);
+        if let Err(error) = looked.await {
+            debug!(portal.id = %self.portal.id(), bot.code = %code, error = %Chain(&error), "bot cannot be looked at");
+        }
+        code
     }
 
     async fn dismiss(&self, bot: &store::Bot, state: BotState) {

@@ -116,8 +116,8 @@ pub(super) enum Handed {
     },
     /// Events may be missing.
     Gap(Arc<LogEntry>),
-    /// Events are missing that were removed before anybody took them.
-    Removed,
+    /// Events are missing that were removed before anybody took them, of this bot where that is known.
+    Removed(Option<store::Removed>),
 }
 
 /// Hands the events of one subscription to its streams.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     events::{Error, LogEntry},
-    store::{Store, SubscriptionId},
+    store::{Removed, Store, SubscriptionId},
 };
 
 /// A stream of deliveries. What it was given comes back when it is dropped.
@@ -45,8 +45,8 @@ pub enum Given {
     Event(Delivered),
     /// An entry of the log that nobody has to acknowledge, such as a gap.
     Entry(Arc<LogEntry>),
-    /// Events are missing that were removed before anybody took them.
-    Removed,
+    /// Events are missing that were removed before anybody took them, of this bot where that is known.
+    Removed(Option<Removed>),
     /// Nothing happened for the given time.
     Silence,
 }
@@ -108,7 +108,7 @@ impl Deliveries {
             };
             let (seq, attempt, lease_until, entry) = match handed {
                 Handed::Gap(entry) => return Ok(Given::Entry(entry)),
-                Handed::Removed => return Ok(Given::Removed),
+                Handed::Removed(bot) => return Ok(Given::Removed(bot)),
                 Handed::Event {
                     seq,
                     attempt,

@@ -5,8 +5,8 @@ use secrecy::SecretString;
 use super::{check::Check, entity, page::Page, portal::named};
 use crate::{
     bots::{
-        Adoption, AdoptionStart, IfExists, Name, Outcome, Properties, Registered, Registration,
-        Settings, Updated, wish::Color,
+        Adoption, AdoptionStart, Bots, IfExists, Name, Outcome, Properties, Registered,
+        Registration, Settings, Updated, wish::Color,
     },
     grpc::{caller::Arrival, status::Refusal},
     ids::{BotCode, PortalId},
@@ -303,25 +303,29 @@ pub(in crate::grpc) fn updated(updated: Updated) -> pb::UpdateBotResponse {
 pub(in crate::grpc) fn got(
     bot: wire::Bot,
     user: Option<wire::User>,
-    state: BotState,
+    status: pb::BotStatus,
 ) -> pb::GetBotResponse {
     pb::GetBotResponse {
         bot: Some(entity::bot(bot)),
         user: user.map(entity::user),
-        status: status(state).into(),
+        status: status.into(),
     }
 }
 
-pub(in crate::grpc) fn listed(bot: store::Bot) -> pb::RegisteredBot {
+pub(in crate::grpc) fn listed(bots: &Bots, bot: &store::Bot) -> pb::RegisteredBot {
     pb::RegisteredBot {
         bot_code: bot.code.to_string(),
         bot_id: bot.bot_id.unwrap_or_default(),
-        status: status(bot.state).into(),
+        status: status(bots, bot).into(),
     }
 }
 
-fn status(state: BotState) -> pb::BotStatus {
-    match state {
+/// How we are doing with a bot.
+pub(in crate::grpc) fn status(bots: &Bots, bot: &store::Bot) -> pb::BotStatus {
+    match bot.state {
+        BotState::Active if bots.is_suspected(&bot.portal, &bot.code) => {
+            pb::BotStatus::ForeignReaderSuspected
+        }
         BotState::Pending => pb::BotStatus::Pending,
         BotState::Active => pb::BotStatus::Active,
         BotState::Gone => pb::BotStatus::Gone,

@@ -1,5 +1,7 @@
 //! Events, gaps and heartbeats, outwards.
 
+use jiff::Timestamp;
+
 use super::{entity, json, portal, time};
 use crate::{
     events::{
@@ -153,13 +155,24 @@ pub(in crate::grpc) fn gap(entry: &LogEntry, gap: &store::Gap) -> pb::Gap {
     }
 }
 
-/// History that was removed before this reader came to it.
-pub(in crate::grpc) fn removed(events: &Events, portal: Option<&PortalId>) -> pb::Gap {
+/// History of a bot that was removed before this reader came to it.
+pub(in crate::grpc) fn removed(removed: &store::Removed) -> pb::Gap {
+    pb::Gap {
+        portal: removed.portal.to_string(),
+        bot_code: removed.code.to_string(),
+        from: removed.from.map(time),
+        until: Some(time(removed.until)),
+        reason: pb::GapReason::Retention.into(),
+    }
+}
+
+/// History that was removed from a subscription: nobody knows whose it was.
+pub(in crate::grpc) fn removed_from(portal: Option<&PortalId>, now: Timestamp) -> pb::Gap {
     pb::Gap {
         portal: portal.map(ToString::to_string).unwrap_or_default(),
         bot_code: String::new(),
         from: None,
-        until: Some(time(events.now())),
+        until: Some(time(now)),
         reason: pb::GapReason::Retention.into(),
     }
 }

@@ -20,7 +20,7 @@ use super::{
 /// The name of a file, and the check of what it means.
 type Row = (&'static str, fn(&str));
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bitrix24").into()
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{ASIDE, Append, Appended, Item, TABLE, Unreadable, add_to_meta, sql};
+use super::{ASIDE, Append, Appended, Item, TABLE, Unreadable, add_to_meta, prepare, sql};
 use crate::{
     ids::DialogId,
     store::{
@@ -47,32 +47,33 @@ impl Store {
         let place = [unreadable.portal.as_str(), &unreadable.dedupe_key];
         let body = self.seal(ASIDE, &place, &unreadable.body.0)?;
         self.write(move |connection| {
-            connection
-                .prepare_cached(
-                    "INSERT INTO unreadable (portal, dedupe_key, code, why, body, at)
+            prepare(
+                connection,
+                "INSERT INTO unreadable (portal, dedupe_key, code, why, body, at)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    unreadable.portal.as_str(),
-                    unreadable.dedupe_key,
-                    unreadable.code.as_str(),
-                    unreadable.why,
-                    body,
-                    unreadable.at.as_microsecond(),
-                ])?;
+            )?
+            .execute(params![
+                unreadable.portal.as_str(),
+                unreadable.dedupe_key,
+                unreadable.code.as_str(),
+                unreadable.why,
+                body,
+                unreadable.at.as_microsecond(),
+            ])?;
             Ok(())
         })
         .await
     }
 }
 
-fn insert(
+pub(in crate::store) fn insert(
     connection: &Connection,
     append: &Append,
     bodies: &[Option<Sealed>],
 ) -> Result<Appended, Failure> {
     // Asked first, not left to the unique index: an insert that is refused still takes a number.
-    let mut insert = connection.prepare_cached(
+    let mut insert = prepare(
+        connection,
         "INSERT INTO log (portal, code, bot_id, received_at, for_commands, size, dedupe_key, kind,
              dialog, happened_at, trace_context, command_id, message_id, user_id, typed,
              gap_from, gap_until, gap_why, body)
@@ -120,18 +121,18 @@ fn insert(
         add_to_meta(connection, "log_bytes", bytes)?;
     }
     if append.next_offset.is_some() || append.polled_at.is_some() {
-        let bots = connection
-            .prepare_cached(
-                "UPDATE bots SET next_offset = ifnull(?3, next_offset),
+        let bots = prepare(
+            connection,
+            "UPDATE bots SET next_offset = ifnull(?3, next_offset),
                      last_polled_at = ifnull(?4, last_polled_at)
                  WHERE portal = ?1 AND code = ?2",
-            )?
-            .execute(params![
-                append.portal.as_str(),
-                append.code.as_str(),
-                append.next_offset,
-                append.polled_at.map(Timestamp::as_microsecond),
-            ])?;
+        )?
+        .execute(params![
+            append.portal.as_str(),
+            append.code.as_str(),
+            append.next_offset,
+            append.polled_at.map(Timestamp::as_microsecond),
+        ])?;
         if bots == 0 {
             return Err(Failure::Store(Error::UnknownBot {
                 portal: append.portal.clone(),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Params, ToSql, params};
 
 use super::{
     ASIDE, Body, CommandRef, Entry, Event, Filter, Gap, Item, Limit, Page, RecentCommand, Stored,
-    TABLE, Unreadable, meta, sql,
+    TABLE, Unreadable, meta, prepare, removed, sql,
 };
 use crate::{
     ids::{BotCode, PortalId},
@@ -41,8 +41,10 @@ impl Store {
     /// When it cannot be read or unsealed.
     pub async fn find(&self, seq: u64) -> Result<Option<Stored>, Error> {
         self.query(move |connection, keys| {
-            let mut select =
-                connection.prepare_cached(&format!("SELECT {COLUMNS} FROM log WHERE seq = ?1"))?;
+            let mut select = prepare(
+                connection,
+                &format!("SELECT {COLUMNS} FROM log WHERE seq = ?1"),
+            )?;
             let mut rows = select.query([sql(seq)])?;
             rows.next()?
                 .map(|row| stored(&Fields::new(TABLE, row), keys))
@@ -51,7 +53,8 @@ impl Store {
         .await
     }
 
-    /// The newest number that retention has removed. What is missing above it was erased.
+    /// Everything up to this number was removed by retention, and something that was kept longer lies
+    /// behind it. What else is missing was erased, or is told by [`Store::removed`].
     ///
     /// # Errors
     /// When it cannot be read.
@@ -83,11 +86,12 @@ impl Store {
     /// When they cannot be read.
     pub async fn recent_commands(&self, rows: usize) -> Result<Vec<RecentCommand>, Error> {
         self.query(move |connection, _| {
-            let mut select = connection.prepare_cached(
+            let mut select = prepare(
+                connection,
                 "SELECT seq, portal, code, bot_id, dialog, command_id, message_id, user_id, typed,
                      happened_at, received_at
                  FROM log INDEXED BY log_commands
-                 WHERE command_id IS NOT NULL AND dialog IS NOT NULL
+                 WHERE command_id IS NOT NULL AND dialog IS NOT NULL AND seq > 0
                  ORDER BY seq DESC LIMIT ?1",
             )?;
             let mut rows = select.query([sql(rows)])?;
@@ -121,7 +125,8 @@ impl Store {
     ) -> Result<Vec<Unreadable>, Error> {
         let portal = portal.clone();
         self.query(move |connection, keys| {
-            let mut select = connection.prepare_cached(
+            let mut select = prepare(
+                connection,
                 "SELECT dedupe_key, code, why, body, at FROM unreadable
                  WHERE portal = ?1 ORDER BY at DESC, rowid DESC LIMIT ?2",
             )?;
@@ -164,6 +169,7 @@ fn page(
         next_after: until.max(after),
         head,
         floor,
+        removed: removed::removed(&moment, after, filter)?,
     };
     let (after, until) = (sql(after), sql(until));
     let mut wanted: Vec<&dyn ToSql> = vec![&after, &until];
@@ -171,7 +177,7 @@ fn page(
     let code = filter.code.as_ref().map(BotCode::as_str);
     wanted.extend(portal.iter().map(|name| name as &dyn ToSql));
     wanted.extend(code.iter().map(|name| name as &dyn ToSql));
-    let mut select = moment.prepare_cached(&query(filter))?;
+    let mut select = prepare(&moment, &query(filter))?;
     let mut rows = select.query(wanted.as_slice())?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
@@ -262,7 +268,7 @@ fn lowest(
     query: &str,
     params: impl Params,
 ) -> Result<Option<u64>, Failure> {
-    let mut select = connection.prepare_cached(query)?;
+    let mut select = prepare(connection, query)?;
     let seq: Option<i64> = select.query_row(params, |row| row.get(0))?;
     Ok(seq.map(i64::cast_unsigned))
 }

@@ -164,6 +164,45 @@ const STEPS: &[&str] = &[
             (SELECT subscription FROM deliveries WHERE seq = OLD.seq AND aside IS NULL);
     END;
 ",
+    "
+    -- What the entries of each bot weigh, and how far they were removed: the number of the newest, and
+    -- when that was received. Kept by triggers, so that it is right after an older release as well.
+    CREATE TABLE log_bots (
+        portal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        floor INTEGER NOT NULL,
+        floor_at INTEGER,
+        PRIMARY KEY (portal, code)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX log_bots_bytes ON log_bots (bytes);
+    CREATE INDEX log_bots_floor ON log_bots (floor);
+    INSERT INTO log_bots SELECT portal, code, sum(size), 0, NULL FROM log GROUP BY portal, code;
+    INSERT INTO meta SELECT 'log_floors_from', value FROM meta WHERE name = 'log_floor';
+
+    -- Portals whose history is being erased, up to this number.
+    CREATE TABLE erasing (portal TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+    -- Bots of which somebody else seems to read the events, and when the last sign of it was seen.
+    CREATE TABLE suspicions (
+        portal TEXT NOT NULL,
+        code TEXT NOT NULL,
+        seen_at INTEGER NOT NULL,
+        PRIMARY KEY (portal, code)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TRIGGER log_added AFTER INSERT ON log BEGIN
+        INSERT INTO log_bots VALUES (NEW.portal, NEW.code, NEW.size, 0, NULL)
+            ON CONFLICT (portal, code) DO UPDATE SET bytes = bytes + NEW.size;
+    END;
+    CREATE TRIGGER log_removed AFTER DELETE ON log
+    WHEN NOT EXISTS (SELECT 1 FROM erasing WHERE portal = OLD.portal AND until >= OLD.seq)
+    BEGIN
+        UPDATE log_bots SET bytes = bytes - OLD.size, floor = max(floor, OLD.seq),
+            floor_at = max(ifnull(floor_at, OLD.received_at), OLD.received_at)
+        WHERE portal = OLD.portal AND code = OLD.code;
+    END;
+",
 ];
 
 /// The oldest schema whose release can work with what the steps made. Raise it with a step that such a

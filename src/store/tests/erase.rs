@@ -1,7 +1,7 @@
 //! Nothing is left of a portal that is erased, and everything of the others.
 
 use super::{pairs::pair, *};
-use crate::store::{Address, log::Unreadable};
+use crate::store::Address;
 
 fn other() -> PortalId {
     "acme".parse().unwrap()
@@ -28,11 +28,7 @@ async fn fill(store: &Store, portal: &PortalId) {
     store.begin_answer(first).await.unwrap();
     let unreadable = Unreadable {
         portal: portal.clone(),
-        code: "ada".parse().unwrap(),
-        dedupe_key: "odd".to_owned(),
-        why: "odd".to_owned(),
-        body: Body(b"hush-odd".to_vec()),
-        at: at(4),
+        ..unreadable("ada")
     };
     store.set_aside(unreadable).await.unwrap();
 }

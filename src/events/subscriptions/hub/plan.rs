@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{BUFFERED, Handed, Hub, StreamId};
 use crate::{
-    events::{LogEntry, LogItem, entry::Happened, reader::Read},
+    events::{LogEntry, LogItem, entry::Happened},
     store::{self, Aside, Delivery, Turn},
 };
 
@@ -56,7 +56,7 @@ impl Hub {
     pub(super) async fn hand_out(&mut self) -> Result<(), store::Error> {
         if self.state.look_for_missed {
             if self.store.was_missed(self.id).await? {
-                self.broadcast(|| Handed::Removed);
+                self.broadcast(|| Handed::Removed(None));
             }
             self.state.look_for_missed = false;
         }
@@ -135,17 +135,16 @@ impl Hub {
                 return Ok(());
             }
             let from = self.reader.looked();
-            match self.reader.read().await? {
-                Read::Removed => plan.gaps.push(Handed::Removed),
-                Read::Entries(entries) => {
-                    for entry in entries {
-                        plan.looked_at += 1;
-                        let seq = entry.seq;
-                        if !self.plan_one(plan, entry) {
-                            self.reader.go_back(from.max(seq - 1));
-                            return Ok(());
-                        }
-                    }
+            let stretch = self.reader.read().await?;
+            let missing = stretch.missing.into_iter();
+            plan.gaps
+                .extend(missing.map(|bot| Handed::Removed(Some(bot))));
+            for entry in stretch.entries {
+                plan.looked_at += 1;
+                let seq = entry.seq;
+                if !self.plan_one(plan, entry) {
+                    self.reader.go_back(from.max(seq - 1));
+                    return Ok(());
                 }
             }
             // Stretches of other callers' events count as well.
@@ -206,7 +205,8 @@ impl Hub {
         for gap in plan.gaps {
             match gap {
                 Handed::Gap(entry) => self.broadcast(|| Handed::Gap(Arc::clone(&entry))),
-                _ => self.broadcast(|| Handed::Removed),
+                Handed::Removed(bot) => self.broadcast(|| Handed::Removed(bot.clone())),
+                Handed::Event { .. } => {}
             }
         }
         let (now, wall) = (Instant::now(), self.clock.now());

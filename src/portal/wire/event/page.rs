@@ -1,5 +1,6 @@
 //! A fetched page of events, and the offset that acknowledges it (C12).
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Event;
@@ -83,6 +84,12 @@ impl RawEvent {
             event_id: Fields::or_none(Some(&value)).int("eventId"),
             value,
         }
+    }
+
+    /// When it happened, when that much can be read.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        Fields::or_none(Some(&self.value)).time("date")
     }
 
     /// Reads the item.
