@@ -12,8 +12,10 @@ mod directory;
 mod erase;
 mod error;
 mod execute;
+mod hook;
 mod locate;
 mod messages;
+mod mode;
 mod register;
 mod registration;
 mod rotation;
@@ -44,6 +46,7 @@ pub use answer::{Answer, Answered, IfClosed, Target};
 pub use commands::{CommandChange, CommandTarget, CommandWish};
 pub use error::Error;
 pub use execute::Execution;
+pub(crate) use hook::Receiver;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub use update::Updated;
@@ -74,6 +77,8 @@ struct Inner {
     /// Told when nobody knows which of two tokens of a bot is in force.
     doubts: Arc<Notify>,
     changed: watch::Sender<()>,
+    hooks: hook::Hooks,
+    drains: mode::Drains,
     window: Mutex<window::Window>,
     /// One change of a bot at a time.
     changes: Turns<Name>,
@@ -82,16 +87,24 @@ struct Inner {
 }
 
 impl Bots {
-    /// All bots of the store, and the answer windows that its newest commands opened.
+    /// All bots of the store, and the answer windows that its newest commands opened. `hooks` is what the
+    /// addresses begin with at which portals post events; `None` while nobody listens.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub async fn load(store: Store, portals: Portals, clock: Clock) -> Result<Self, Error> {
+    pub async fn load(
+        store: Store,
+        portals: Portals,
+        clock: Clock,
+        hooks: Option<String>,
+    ) -> Result<Self, Error> {
         let known = store.bots().await?;
-        let known = known
+        let hooks = hook::Hooks::new(hooks);
+        let known: BTreeMap<_, _> = known
             .into_iter()
             .map(|bot| ((bot.portal.clone(), bot.code.clone()), bot))
+            .inspect(|(name, _)| hooks.add(&store, name.clone()))
             .collect();
         let bots = Self(Arc::new(Inner {
             portals,
@@ -101,6 +114,8 @@ impl Bots {
             doubted: Mutex::default(),
             doubts: Arc::default(),
             changed: watch::Sender::new(()),
+            hooks,
+            drains: mode::Drains::default(),
             window: Mutex::default(),
             changes: Turns::default(),
             answers: Turns::default(),

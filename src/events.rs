@@ -1,7 +1,9 @@
 //! What happened in the portals, and who is told.
 //!
 //! Fetching is the truth: `poller` asks each portal for the events of our bots, `intake` writes
-//! them into the store's log, and only then the portal is told to forget them. A [`Feed`] reads the
+//! them into the store's log, and only then the portal is told to forget them. A portal that posts the
+//! events of a bot is told that they are taken only then, too; it posts nothing twice, so `listening`
+//! keeps account of when nobody listened, and the log gets a gap for that. A [`Feed`] reads the
 //! log after a position and waits at its end: catching up and being live are one path, so a slow
 //! reader costs nothing.
 //!
@@ -11,6 +13,7 @@ pub mod cursor;
 pub mod error;
 pub mod feed;
 mod intake;
+mod listening;
 mod poller;
 mod retention;
 mod rotation;
@@ -36,6 +39,7 @@ use crate::{
 pub use cursor::Cursor;
 pub use error::Error;
 pub use feed::{Feed, Next, Start, View};
+pub use intake::{Departed, Refused};
 
 /// How often to fetch and how long to keep.
 #[derive(Debug, Clone)]
@@ -64,6 +68,7 @@ struct Inner {
     clock: Clock,
     config: Config,
     polls: Mutex<HashMap<PortalId, Progress>>,
+    listening: listening::Listening,
 }
 
 /// How far fetching came in a portal.
@@ -86,6 +91,7 @@ impl Events {
             clock,
             config,
             polls: Mutex::default(),
+            listening: listening::Listening::default(),
         }))
     }
 
@@ -93,6 +99,12 @@ impl Events {
     pub fn start(&self, life: &Lifecycle) {
         life.spawn(rotation::run(self.clone(), life.clone()));
         life.spawn(retention::run(self.clone(), life.stop().clone()));
+    }
+
+    /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever
+    /// calls this listens, or is about to.
+    pub fn start_listening(&self, life: &Lifecycle) {
+        life.spawn(listening::run(self.clone(), life.stop().clone()));
     }
 
     /// Opens a view of the log.
@@ -128,6 +140,13 @@ impl Events {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// An event was posted.
+    fn happened(&self, portal: &PortalId, at: Timestamp) {
+        let mut polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = polls.entry(portal.clone()).or_default();
+        progress.newest_event = progress.newest_event.max(Some(at));
     }
 
     fn progressed(&self, portal: &PortalId, polled: Timestamp, newest: Option<Timestamp>) {

@@ -15,6 +15,7 @@ pub mod callers;
 mod erase;
 pub mod error;
 pub mod examine;
+mod heard;
 pub mod keys;
 pub mod ledger;
 pub mod log;
@@ -49,7 +50,7 @@ use crate::clock::Clock;
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
-    bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
+    bots::{Becomes, Bot, BotState, Delivery, EventMode, Fetched, NextMode, NextToken, Skip},
     callers::KeptCaller,
     error::Error,
     keys::Keys,

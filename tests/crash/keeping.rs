@@ -275,6 +275,7 @@ async fn gateway_killed_when_it_is_about_to_migrate_leaves_the_store_as_it_was()
     older
         .execute_batch(
             "DROP TABLE callers; DROP TABLE webhooks; DROP TABLE grants;
+             ALTER TABLE bots DROP COLUMN delivery;
              UPDATE meta SET value = 3 WHERE name = 'steps'",
         )
         .unwrap();

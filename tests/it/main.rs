@@ -23,6 +23,7 @@ mod callers;
 mod clock_set;
 mod commands;
 mod deadlines;
+mod hooks;
 mod http;
 mod ledger;
 mod measurements;

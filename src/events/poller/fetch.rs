@@ -152,8 +152,12 @@ impl Fetcher {
             portal::Error::unreadable(Method::EventGet, unreadable).at(self.portal.id())
         })?;
         let more = page.has_more;
+        let empty = page.events.is_empty();
         let news = self.intake.take(bot, *bot_id, last_poll, page).await?;
         debug!(portal.id = %bot.portal, bot.code = %bot.code, news, more, "events fetched");
+        if empty {
+            self.bots.drained(&(bot.portal.clone(), bot.code.clone()));
+        }
         Ok(Progress { news, more, took })
     }
 

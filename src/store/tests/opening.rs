@@ -231,7 +231,8 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     older
         .execute_batch(
             "DROP TABLE addresses; DROP TABLE pairs; DROP TABLE callers; DROP TABLE webhooks;
-             DROP TABLE grants; DELETE FROM meta WHERE name = 'steps'",
+             DROP TABLE grants; ALTER TABLE bots DROP COLUMN delivery;
+             DELETE FROM meta WHERE name = 'steps'",
         )
         .unwrap();
     older.pragma_update(None, "user_version", 1).unwrap();
