@@ -56,7 +56,7 @@ async fn works(place: &mut Place, mode: pb::EventMode) {
 async fn refused_change_leaves_the_mode_before() {
     for before in [pb::EventMode::Fetch, pb::EventMode::Webhook] {
         let mut place = place(before).await;
-        let fault = Fault::error(400, "BOT_UPDATE_FAILED", "");
+        let fault = Fault::error(400, "BOT_INVALID_EVENT_MODE", "");
         place.scene.portal.faults().on(UPDATE, fault);
         let refused = told(&place.update(other(before)).await.unwrap_err());
         assert_eq!(refused.executed, "no", "{refused:?}");
