@@ -14,9 +14,10 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs, what pressure does to it, who gets what then, and what many portals cost.
+# What the gateway costs, what pressure does to it, who gets what then, what many portals cost, and what it
+# costs to take events that are posted.
 bench:
-	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench webhooks --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.
