@@ -104,6 +104,7 @@ impl Events {
     /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever
     /// calls this listens, or is about to.
     pub fn start_listening(&self, life: &Lifecycle) {
+        life.spawn(listening::note_end(self.clone(), life.stop().clone()));
         life.spawn(listening::run(self.clone(), life.stop().clone()));
     }
 

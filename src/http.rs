@@ -121,7 +121,11 @@ impl Server {
     pub async fn run(self) {
         let life = self.desk.life().clone();
         self.desk.events().start_listening(&life);
-        self.listener.serve(routes(self.desk), life).await;
+        let events = self.desk.events().clone();
+        let turned_away = move || events.turned_away();
+        self.listener
+            .serve(routes(self.desk), turned_away, life)
+            .await;
     }
 }
 

@@ -52,11 +52,12 @@ impl Bots {
         }
         if let Some(wanted) = settings.event_mode.take() {
             let mut told = self.look_at(&portal, &name, patience).await?;
-            let delivery = self.find(&name.0, &name.1)?.delivery;
+            let known = self.find(&name.0, &name.1)?;
             let elsewhere =
-                wanted == EventMode::Webhook && delivery.address != self.hook_hash(&name);
+                wanted == EventMode::Webhook && known.delivery.address != self.hook_hash(&name);
+            let unsettled = known.delivery.next.is_some();
             let now_in = mode(&told.bot);
-            if now_in != wanted || elsewhere || delivery.next.is_some() {
+            if now_in != wanted || now_in != known.event_mode || elsewhere || unsettled {
                 let change = self.change_mode(&portal, &name, now_in, wanted, patience);
                 told = change.await?;
                 changed = true;

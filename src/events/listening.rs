@@ -3,7 +3,7 @@
 //! Nothing is posted twice (C11): what came while nobody listened is lost. A mark in the store, written
 //! once a minute while there is a bot whose events are posted, and at the end, says until when we
 //! listened; from there to the next start each such bot has a gap in the log. The same where the store
-//! could not be written while we listened.
+//! could not be written while we listened, or somebody had to be turned away unheard.
 
 use std::{
     collections::BTreeMap,
@@ -51,6 +51,10 @@ pub(super) struct Listening {
     more: Notify,
     /// The gap before our start is in the log, or will be: the mark may move.
     began: AtomicBool,
+    /// Since when somebody was turned away of whom we know nothing.
+    turned_away: Mutex<Option<Timestamp>>,
+    /// When the stop began, with which the listening ends.
+    ended: Mutex<Option<Timestamp>>,
     failures: LogLimit,
 }
 
@@ -67,6 +71,8 @@ impl Default for Listening {
             gaps: Mutex::default(),
             more: Notify::new(),
             began: AtomicBool::new(false),
+            turned_away: Mutex::default(),
+            ended: Mutex::default(),
             failures: LogLimit::new(1),
         }
     }
@@ -76,6 +82,22 @@ impl Listening {
     fn gaps(&self) -> MutexGuard<'_, BTreeMap<Name, Missing>> {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn since_turned_away(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        let since = self.turned_away.lock();
+        since.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes when the stop begins, however busy the account is kept.
+pub(super) async fn note_end(events: Events, stop: CancellationToken) {
+    stop.cancelled().await;
+    let now = events.0.clock.now();
+    *events.0.listening.ended() = Some(now);
 }
 
 /// Keeps account until the stop begins.
@@ -121,6 +143,30 @@ impl Events {
         }
     }
 
+    /// What was posted to the address of a bot was not heard to its end, so that nobody knows whether it was
+    /// genuine. Told within a minute, since a stranger could make that happen again and again.
+    pub fn unheard(&self, name: &Name) {
+        let mut posted = self.0.bots.posted();
+        posted.retain(|bot| (&bot.portal, &bot.code) == (&name.0, &name.1));
+        self.note_unheard(posted, self.0.clock.now());
+    }
+
+    /// Somebody who may have posted something was turned away. Told in the same way.
+    pub fn turned_away(&self) {
+        let now = self.0.clock.now();
+        self.0.listening.since_turned_away().get_or_insert(now);
+    }
+
+    fn note_unheard(&self, bots: Vec<store::Bot>, from: Timestamp) {
+        let from = Some(from);
+        let mut gaps = self.0.listening.gaps();
+        for bot in bots {
+            let bot_id = bot.bot_id.unwrap_or_default();
+            let missing = Missing { bot_id, from };
+            gaps.entry((bot.portal, bot.code)).or_insert(missing);
+        }
+    }
+
     /// Writes what there is to tell at the end, after the last event was taken.
     pub async fn end_listening(&self) {
         if !self.0.listening.began.load(Ordering::Acquire) {
@@ -143,11 +189,20 @@ impl Events {
             listening.began.store(true, Ordering::Release);
         }
         // Before the gaps: what is missed from now on belongs to the next mark.
-        let now = inner.clock.now();
-        let gaps = listening.gaps().clone();
-        for (name, missing) in gaps {
-            self.write_gap(&name, missing).await?;
-            listening.gaps().remove(&name);
+        let now = listening.ended().unwrap_or_else(|| inner.clock.now());
+        let turned_away = listening.since_turned_away().take();
+        if let Some(since) = turned_away {
+            self.note_unheard(inner.bots.posted(), since);
+        }
+        // Taken out first: what is missed while a gap is written begins another one.
+        let mut gaps = std::mem::take(&mut *listening.gaps());
+        while let Some((name, missing)) = gaps.pop_first() {
+            if let Err(error) = self.write_gap(&name, missing).await {
+                gaps.insert(name, missing);
+                // These began earlier than what was noted meanwhile.
+                listening.gaps().extend(gaps);
+                return Err(error);
+            }
         }
         if !inner.bots.posted().is_empty() {
             inner.store.note_heard(now).await?;

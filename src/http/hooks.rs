@@ -28,6 +28,7 @@ pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> Statu
         Ok(body) => body,
         Err(status) => {
             desk.refusals().tell(What::Event, &status);
+            desk.events().unheard(&name);
             return status;
         }
     };

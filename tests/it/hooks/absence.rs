@@ -134,3 +134,68 @@ async fn gap_that_could_not_be_written_before_the_stop_is_there_after_the_start(
     assert!(gap.from.unwrap().seconds <= refused);
     assert!(gap.until.unwrap().seconds >= refused);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_the_process_ends_is_in_the_gap() {
+    let mut place = Place::with_bot(By::Webhook).await;
+    sleep(Duration::from_secs(600)).await;
+    let slow = Duration::from_secs(40);
+    let method = "imbot.v2.Chat.Message.send";
+    place.scene.portal.set_latency(Some(method), slow);
+    let mut messages = place.scene.messages();
+    let message = crate::oauth::stage::message(place.scene.chat.dialog_id(), "slow");
+    let sending = tokio::spawn(async move { messages.send_message(message).await });
+    sleep(Duration::from_secs(1)).await;
+    let stopped = now(&place);
+    place.scene.stop().await;
+    sending.await.unwrap().unwrap();
+    assert!(now(&place) >= stopped + 30, "it waited for the call");
+    place.scene.start_again().await;
+    let mut stream = place.stream().await;
+    let from = gap(&mut stream).await.from.unwrap().seconds;
+    assert!(
+        (stopped - 1..=stopped + 5).contains(&from),
+        "{from} {stopped}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_heard_to_its_end_is_a_gap_within_a_minute() {
+    let mut place = Place::with_bot(By::Webhook).await;
+    sleep(Duration::from_secs(600)).await;
+    let at = now(&place);
+    let head = "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nevent=";
+    let head = head.replace("{path}", &place.path());
+    for _ in 0..3 {
+        let stream = crate::http::browser::connect(place.scene.http()).await;
+        let answer = crate::http::browser::raw(stream, head.as_bytes()).await;
+        assert_eq!(answer.unwrap().status, 408);
+    }
+    let mut stream = place.stream().await;
+    let gap = gap(&mut stream).await;
+    assert_eq!(gap.reason(), GapReason::WebhooksMissed);
+    assert!(gap.from.unwrap().seconds <= at + 15);
+    assert!(gap.until.unwrap().seconds <= at + 15 + 61);
+    assert_eq!(place.logged("WEBHOOKS_MISSED"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_place_leaves_a_gap() {
+    let mut place = Place::with_bot(By::Webhook).await;
+    place.scene.set("http.max_connections", "2".to_owned());
+    place.restart().await;
+    sleep(Duration::from_secs(90)).await;
+    let before = place.logged("WEBHOOKS_MISSED");
+    let address = place.scene.http();
+    let held = [
+        crate::http::browser::connect(address).await,
+        crate::http::browser::connect(address).await,
+    ];
+    sleep(Duration::from_millis(10)).await;
+    place.scene.anna_types("/help unheard");
+    let delivery = place.deliveries().await.last().cloned().unwrap();
+    assert_eq!(delivery.status, None, "{delivery:?}");
+    drop(held);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(place.logged("WEBHOOKS_MISSED"), before + 1);
+}
