@@ -226,12 +226,6 @@ impl Portals {
         self.0.workshop.memory.keep(store).await;
     }
 
-    /// Whether there is an application that portals can let in.
-    #[must_use]
-    pub fn have_application(&self) -> bool {
-        self.0.workshop.authority.is_some()
-    }
-
     /// A portal by name.
     #[must_use]
     pub fn get(&self, id: &PortalId) -> Option<Portal> {
