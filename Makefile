@@ -14,10 +14,10 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	.ci/proto
 
-# What the gateway costs, what pressure does to it, who gets what then, what many portals cost, and how
-# soon events arrive.
+# What the gateway costs, what pressure does to it, who gets what then, what many portals cost, how soon
+# events arrive, and what it costs to take those that are posted.
 bench:
-	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --bench webhooks --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.

@@ -124,7 +124,8 @@ impl App {
         let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
         keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
-        let bots = Bots::load(store.clone(), portals.clone(), clock).await?;
+        let hooks = config.http.as_ref().map(http::Config::hooks);
+        let bots = Bots::load(store.clone(), portals.clone(), clock, hooks).await?;
         let of = (bots.clone(), portals.clone());
         let events = Events::load(store.clone(), of, clock, config.events, life.clone());
         let events = events.await?;
@@ -150,7 +151,8 @@ impl App {
             let http = match config.http {
                 Some(config) => {
                     let (portals, bots) = (portals.clone(), bots.clone());
-                    Some(http::Server::bind(&config, portals, bots, life.clone()).await?)
+                    let (events, life) = (events.clone(), life.clone());
+                    Some(http::Server::bind(&config, portals, bots, events, life).await?)
                 }
                 None => None,
             };
@@ -255,13 +257,15 @@ impl App {
         } = self;
         let health = HealthService::default();
         events.start(&life);
-        life.spawn(bots.keep_settling(life.stop().clone()));
+        life.spawn(bots.clone().keep_settling(life.stop().clone()));
+        life.spawn(bots.keep_settling_modes(life.stop().clone()));
         let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
         }
-        if let Some(http) = http {
-            life.spawn(http.run());
+        match http {
+            Some(http) => drop(life.spawn(http.run())),
+            None => events.tell_who_is_unheard(),
         }
         if let Some(address) = http_address {
             info!(http.address = %address, "installations and callbacks are received");
@@ -295,6 +299,7 @@ impl App {
                 Ok(Ok(()))
             }),
         };
+        events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
         info!("gateway stopped");

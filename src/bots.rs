@@ -12,8 +12,10 @@ mod directory;
 mod erase;
 mod error;
 mod execute;
+mod hook;
 mod locate;
 mod messages;
+mod mode;
 mod register;
 mod registration;
 mod rotation;
@@ -46,6 +48,7 @@ pub use answer::{Answer, Answered, IfClosed, Target};
 pub use commands::{CommandChange, CommandTarget, CommandWish};
 pub use error::Error;
 pub use execute::Execution;
+pub(crate) use hook::Receiver;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub(crate) use suspicion::Sign;
@@ -77,6 +80,8 @@ struct Inner {
     /// Told when nobody knows which of two tokens of a bot is in force.
     doubts: Arc<Notify>,
     changed: watch::Sender<()>,
+    hooks: hook::Hooks,
+    drains: mode::Drains,
     window: Mutex<window::Window>,
     /// When somebody else seemed to read the events of a bot, the last time.
     suspected: Mutex<BTreeMap<Name, Timestamp>>,
@@ -87,16 +92,24 @@ struct Inner {
 }
 
 impl Bots {
-    /// All bots of the store, and the answer windows that its newest commands opened.
+    /// All bots of the store, and the answer windows that its newest commands opened. `hooks` is what the
+    /// addresses begin with at which portals post events; `None` while nobody listens.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub async fn load(store: Store, portals: Portals, clock: Clock) -> Result<Self, Error> {
+    pub async fn load(
+        store: Store,
+        portals: Portals,
+        clock: Clock,
+        hooks: Option<String>,
+    ) -> Result<Self, Error> {
         let known = store.bots().await?;
-        let known = known
+        let hooks = hook::Hooks::new(hooks);
+        let known: BTreeMap<_, _> = known
             .into_iter()
             .map(|bot| ((bot.portal.clone(), bot.code.clone()), bot))
+            .inspect(|(name, _)| hooks.add(&store, name.clone()))
             .collect();
         let suspected = store.suspicions().await?.into_iter();
         let suspected = suspected
@@ -110,6 +123,8 @@ impl Bots {
             doubted: Mutex::default(),
             doubts: Arc::default(),
             changed: watch::Sender::new(()),
+            hooks,
+            drains: mode::Drains::default(),
             window: Mutex::default(),
             suspected: Mutex::new(suspected),
             changes: Turns::default(),

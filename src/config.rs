@@ -169,7 +169,7 @@ impl Config {
         Ok(Self {
             needs_callers: !(grpc.door.listen.ip().is_loopback() || raw.grpc.insecure),
             grpc,
-            http: raw.http.check(portals.application.is_some())?,
+            http: raw.http.check()?,
             portals,
             callers,
             service_accounts,

@@ -1,7 +1,9 @@
 //! What happened in the portals, and who is told.
 //!
 //! Fetching is the truth: `poller` asks each portal for the events of our bots, `intake` writes
-//! them into the store's log, and only then the portal is told to forget them. A [`Feed`] reads the
+//! them into the store's log, and only then the portal is told to forget them. A portal that posts the
+//! events of a bot is told that they are taken only then, too; it posts nothing twice, so `listening`
+//! keeps account of when nobody listened, and the log gets a gap for that. A [`Feed`] reads the
 //! log after a position and waits at its end: catching up and being live are one path, so a slow
 //! reader costs nothing. A named subscription ([`subscriptions`]) keeps its place itself, and hands each
 //! event to one of its streams until somebody says that it is done.
@@ -13,6 +15,7 @@ pub mod entry;
 pub mod error;
 pub mod feed;
 mod intake;
+mod listening;
 mod poller;
 mod reader;
 mod retention;
@@ -45,6 +48,7 @@ pub use self::{
     entry::{LogEntry, LogItem},
     error::Error,
     feed::{Feed, Next, Start},
+    intake::{Departed, Refused},
     subscriptions::Subscriptions,
     view::View,
 };
@@ -78,6 +82,7 @@ struct Inner {
     tail: Arc<Tail>,
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
+    listening: listening::Listening,
 }
 
 /// How far fetching came in a portal.
@@ -119,6 +124,7 @@ impl Events {
             config,
             tail,
             polls: Mutex::default(),
+            listening: listening::Listening::default(),
         })))
     }
 
@@ -132,6 +138,13 @@ impl Events {
     pub fn start(&self, life: &Lifecycle) {
         life.spawn(rotation::run(self.clone(), life.clone()));
         life.spawn(retention::run(self.clone(), life.stop().clone()));
+    }
+
+    /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever
+    /// calls this listens, or is about to.
+    pub fn start_listening(&self, life: &Lifecycle) {
+        life.spawn(listening::note_end(self.clone(), life.stop().clone()));
+        life.spawn(listening::run(self.clone(), life.stop().clone()));
     }
 
     /// Opens a view of the log.
@@ -168,6 +181,13 @@ impl Events {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    /// An event was posted.
+    fn happened(&self, portal: &PortalId, at: Timestamp) {
+        let mut polls = self.0.polls.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = polls.entry(portal.clone()).or_default();
+        progress.newest_event = progress.newest_event.max(Some(at));
     }
 
     fn progressed(&self, portal: &PortalId, polled: Timestamp, newest: Option<Timestamp>) {

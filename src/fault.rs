@@ -229,6 +229,9 @@ reasons! {
     BotTokenRotationFailed = "BOT_TOKEN_ROTATION_FAILED",
     BotTokenChanging = "BOT_TOKEN_CHANGING",
     WebhookExpired = "WEBHOOK_EXPIRED",
+    NoPublicUrl = "NO_PUBLIC_URL",
+    EventsNotDrained = "EVENTS_NOT_DRAINED",
+    ApplicationTokenUnknown = "APPLICATION_TOKEN_UNKNOWN",
 }
 
 /// Shows an error with its causes, for logs.

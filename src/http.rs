@@ -11,6 +11,7 @@ mod body;
 mod callbacks;
 mod desk;
 mod frame;
+mod hooks;
 mod html;
 mod listener;
 mod oauth;
@@ -33,7 +34,7 @@ pub use self::{
     public_url::PublicUrl,
 };
 use self::{desk::Desk, listener::Listener};
-use crate::{bots::Bots, fault::Chain, lifecycle::Lifecycle, portal::Portals, tls};
+use crate::{bots::Bots, events::Events, fault::Chain, lifecycle::Lifecycle, portal::Portals, tls};
 
 /// Where and how to listen.
 #[derive(Debug, Clone)]
@@ -46,6 +47,14 @@ pub struct Config {
     pub connections: usize,
     /// Where others reach us.
     pub public_url: PublicUrl,
+}
+
+impl Config {
+    /// What the addresses begin with at which portals post the events of bots.
+    #[must_use]
+    pub fn hooks(&self) -> String {
+        self.public_url.at(hooks::PATH)
+    }
 }
 
 /// Why nobody can be let in.
@@ -76,12 +85,20 @@ impl Server {
         config: &Config,
         portals: Portals,
         bots: Bots,
+        events: Events,
         life: Lifecycle,
     ) -> Result<Self, Error> {
         let authorizations = Authorizations::new(portals.clone(), config.public_url.clone());
         Ok(Self {
             listener: Listener::bind(config).await?,
-            desk: Desk::new(portals, bots, life, authorizations, &config.public_url),
+            desk: Desk::new(
+                portals,
+                bots,
+                events,
+                life,
+                authorizations,
+                &config.public_url,
+            ),
         })
     }
 
@@ -103,7 +120,12 @@ impl Server {
     /// Serves until the stop begins; connections under way are waited for.
     pub async fn run(self) {
         let life = self.desk.life().clone();
-        self.listener.serve(routes(self.desk), life).await;
+        self.desk.events().start_listening(&life);
+        let events = self.desk.events().clone();
+        let turned_away = move || events.turned_away();
+        self.listener
+            .serve(routes(self.desk), turned_away, life)
+            .await;
     }
 }
 
@@ -114,7 +136,11 @@ fn routes(desk: Desk) -> Router {
     // A look at what a link leads to must not use it up.
     let read = |route: MethodRouter<Desk>| route.head(nothing_here).fallback(nothing_here);
     let posted = |route: MethodRouter<Desk>| route.fallback(nothing_here);
-    Router::new()
+    let hooks = Router::new().route(hooks::ROUTE, posted(post(hooks::receive)));
+    if !desk.portals().have_application() {
+        return hooks.fallback(nothing_here).with_state(desk);
+    }
+    hooks
         .route(EVENTS, posted(post(callbacks::receive)))
         .route("/bitrix24/app", posted(post(frame::open)))
         .route("/oauth/start", read(get(oauth::start)))

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!    gRPC caller                                          Bitrix24 portal
-//!  unary | ^ reply    ^ stream                        ^ HTTPS     | installation, callbacks
+//!  unary | ^ reply    ^ stream                        ^ HTTPS     | installation, callbacks, events
 //!        v |          |                               |           v
-//!    grpc/bots     grpc/events                        |         http: verify, then portal/install
+//!    grpc/bots     grpc/events                        |         http: verify, then portal/install, events/intake
 //!        | convert    ^ convert                       |
 //!        v            |                               |
 //!      bots         events/feed <- store/log <--------|--append-- events/intake

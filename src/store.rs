@@ -16,6 +16,7 @@ pub mod deliveries;
 mod erase;
 pub mod error;
 pub mod examine;
+mod heard;
 pub mod keys;
 pub mod ledger;
 pub mod log;
@@ -57,7 +58,7 @@ use crate::clock::Clock;
 pub use self::{
     addresses::Address,
     answers::AnswerBegun,
-    bots::{Becomes, Bot, BotState, EventMode, Fetched, NextToken, Skip},
+    bots::{Becomes, Bot, BotState, EventDelivery, EventMode, Fetched, NextMode, NextToken, Skip},
     callers::KeptCaller,
     deliveries::{Aside, Delivery, Head, Turn},
     error::Error,

@@ -75,7 +75,12 @@ impl Gateway {
     }
 
     /// Makes a bot known to it, in the portal of this name or, without one, in the only one.
-    pub(crate) async fn register(&self, portal: &str, code: &str) -> Outcome<()> {
+    pub(crate) async fn register(
+        &self,
+        portal: &str,
+        code: &str,
+        mode: pb::EventMode,
+    ) -> Outcome<()> {
         let mut client = BotServiceClient::connect(format!("http://{}", self.address)).await?;
         let bot = pb::RegisterBotRequest {
             portal: portal.to_owned(),
@@ -84,6 +89,7 @@ impl Gateway {
                 name: Some("Support Bot".to_owned()),
                 ..pb::BotProperties::default()
             }),
+            event_mode: mode.into(),
             ..pb::RegisterBotRequest::default()
         };
         client.register_bot(bot).await?;

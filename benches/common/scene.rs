@@ -102,7 +102,7 @@ impl World {
         fs::create_dir(&folder)?;
         fs::write(folder.join(CA_FILE), self.sim.ca_pem())?;
         let gateway = Gateway::start(&folder, &portal.webhook_url(), settings).await?;
-        gateway.register("", BOT_CODE).await?;
+        gateway.register("", BOT_CODE, pb::EventMode::Fetch).await?;
         let mut client = BotServiceClient::connect(format!("http://{}", gateway.address)).await?;
         let command = pb::RegisterCommandRequest {
             bot_code: BOT_CODE.to_owned(),

@@ -20,6 +20,7 @@ mod times;
 
 use std::{process::ExitCode, time::Duration};
 
+use bitrix24_gateway::proto::v1::EventMode;
 use bitrix24_sim::{Portal, Request, UnixTime};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -60,7 +61,10 @@ fn main() -> ExitCode {
 async fn measure(time: Duration) -> Outcome<()> {
     let world = World::start().await?;
     let scene = world.scene("fair").await?;
-    scene.gateway.register("", QUIET_BOT).await?;
+    scene
+        .gateway
+        .register("", QUIET_BOT, EventMode::Fetch)
+        .await?;
     let quiet_bot = scene.portal.bot_by_code(QUIET_BOT).ok_or("no bot")?.id;
     // The crowd's first, since it is there until the end.
     let busy = Crowd {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bitrix24_gateway::callers::TokenHash;
+use bitrix24_gateway::{callers::TokenHash, proto::v1::EventMode};
 
 use crate::{
     commits,
@@ -132,7 +132,7 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
     let ca_file = format!("{text}/{}", CA_FILE);
     let (bare, bare_address) = Process::role(&["bare", &portal, &ca_file]).await?;
     let gateway = Gateway::start(folder, &portal, &UNPACED).await?;
-    gateway.register("", BOT_CODE).await?;
+    gateway.register("", BOT_CODE, EventMode::Fetch).await?;
     let bare = Side {
         address: &bare_address,
         process: &bare,
@@ -196,7 +196,7 @@ async fn guarded(plan: Plan, folder: &Path, portal: &str, open: &Side<'_>) -> Ou
     std::fs::copy(folder.join(CA_FILE), own.join(CA_FILE))?;
     // The bot is registered before there are callers, so that it belongs to whoever may register.
     let gateway = Gateway::start(&own, portal, &UNPACED).await?;
-    gateway.register("", BOT_CODE).await?;
+    gateway.register("", BOT_CODE, EventMode::Fetch).await?;
     gateway.process.stop().await?;
     let hash = TokenHash::of(TOKEN).to_string();
     let [unpaced] = UNPACED;

@@ -18,6 +18,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use bitrix24_gateway::{
     clock::Clock,
+    proto::v1::EventMode,
     store::{self, KeySource, Pair, Store},
 };
 use bitrix24_sim::{ApplicationConfig, Config, Portal, PortalConfig, Sim};
@@ -203,7 +204,9 @@ impl World {
     async fn register_bots(&self) -> Outcome<()> {
         let gateway = self.gateway().await?;
         for portal in &self.portals {
-            gateway.register(&portal.member_id(), BOT_CODE).await?;
+            gateway
+                .register(&portal.member_id(), BOT_CODE, EventMode::Fetch)
+                .await?;
             portal.journal().clear();
         }
         gateway.process.stop().await

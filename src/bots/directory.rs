@@ -143,8 +143,9 @@ impl Bots {
         self.0.store.save_bot(&bot).await?;
         self.key(&bot)
             .set(bot.token.clone(), bot.next_token.is_some());
-        self.known()
-            .insert((bot.portal.clone(), bot.code.clone()), bot);
+        let name = (bot.portal.clone(), bot.code.clone());
+        self.0.hooks.add(&self.0.store, name.clone());
+        self.known().insert(name, bot);
         self.0.changed.send_replace(());
         Ok(())
     }
@@ -154,6 +155,7 @@ impl Bots {
         self.0.store.forget_bot(&name.0, &name.1).await?;
         self.trust(name).await?;
         self.known().remove(name);
+        self.0.hooks.remove(&self.0.store, name);
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls that wait are told by the portal.
         if let Some(key) = keys.remove(name) {

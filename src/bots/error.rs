@@ -70,6 +70,21 @@ pub enum Error {
         "the token of bot `{0}` cannot be replaced now: calls of the bot are under way, or another token may still come into force"
     )]
     TokenInUse(BotCode),
+    /// Portals cannot reach us.
+    #[error(
+        "the portal cannot post events to this gateway: its operator has to set `http.listen` and `http.public_url`"
+    )]
+    NoPublicUrl,
+    /// The portal never told by what its events are known to be genuine.
+    #[error(
+        "portal `{0}` has not told the token that proves its events: install or update the application there again"
+    )]
+    NothingProvesEvents(PortalId),
+    /// Events still wait in the portal, which a change of the mode would drop.
+    #[error(
+        "the events of bot `{0}` that wait in the portal could not all be fetched in time: nothing was changed"
+    )]
+    NotDrained(BotCode),
     /// The portal did what was asked; what had to follow failed.
     #[error("the portal did what was asked, but it could not be recorded or checked: {0}")]
     Afterwards(Box<Error>),
@@ -103,8 +118,10 @@ impl Fault for Error {
             | Self::AnswerUnknown
             | Self::RenameNotApplied { .. }
             | Self::RotationUnsupported(_)
+            | Self::NoPublicUrl
+            | Self::NothingProvesEvents(_)
             | Self::IncompleteProperties(_) => Kind::Unready,
-            Self::TokenInUse(_) => Kind::Unavailable,
+            Self::TokenInUse(_) | Self::NotDrained(_) => Kind::Unavailable,
             Self::Afterwards(_) => Kind::Internal,
             Self::Portal(error) => error.kind(),
             Self::Store(error) => error.kind(),
@@ -127,6 +144,9 @@ impl Fault for Error {
             Self::CodeTaken(_) => Reason::BotCodeTaken,
             Self::RotationUnsupported(_) => Reason::BotTokenRotationNotSupported,
             Self::TokenInUse(_) => Reason::BotTokenChanging,
+            Self::NoPublicUrl => Reason::NoPublicUrl,
+            Self::NothingProvesEvents(_) => Reason::ApplicationTokenUnknown,
+            Self::NotDrained(_) => Reason::EventsNotDrained,
             Self::Afterwards(error) => error.reason(),
             Self::Portal(error) => error.reason(),
             Self::Store(error) => error.reason(),
@@ -139,7 +159,11 @@ impl Fault for Error {
             | Self::RenameNotApplied { .. }
             | Self::RotationUnsupported(_)
             | Self::CodeTaken(_) => Origin::Portal,
-            Self::AnswerUnknown | Self::TokenInUse(_) => Origin::Gateway,
+            Self::AnswerUnknown
+            | Self::TokenInUse(_)
+            | Self::NoPublicUrl
+            | Self::NothingProvesEvents(_)
+            | Self::NotDrained(_) => Origin::Gateway,
             Self::Afterwards(error) => error.origin(),
             Self::Portal(error) => error.origin(),
             Self::Store(error) => error.origin(),
@@ -166,7 +190,9 @@ impl Fault for Error {
 
     fn portal(&self) -> Option<&str> {
         match self {
-            Self::UnknownPortal(portal) => Some(portal.as_str()),
+            Self::UnknownPortal(portal) | Self::NothingProvesEvents(portal) => {
+                Some(portal.as_str())
+            }
             Self::UnknownBot((portal, _)) => Some(portal.as_str()),
             Self::Portal(error) => error.portal(),
             _ => None,
@@ -182,7 +208,7 @@ impl Fault for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TokenInUse(_) => Some(Duration::from_secs(10)),
+            Self::TokenInUse(_) | Self::NotDrained(_) => Some(Duration::from_secs(10)),
             Self::Portal(error) => error.retry_after(),
             Self::Store(error) => error.retry_after(),
             _ => None,

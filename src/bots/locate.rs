@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ids::BotCode,
     portal::{BotSecret, Call, Cause, Patience, Portal, wire::Method},
-    store::{self, BotState, EventMode, Skip},
+    store::{self, BotState, EventDelivery, EventMode, Skip},
 };
 
 /// What stands under a code, seen with a token.
@@ -54,6 +54,7 @@ impl Bots {
             generation: 0,
             owner: wish.owner.name().to_owned(),
             event_mode: EventMode::Fetch,
+            delivery: EventDelivery::default(),
             properties: Value::Null,
             commands: Value::Null,
             skip: Skip::Nothing,

@@ -4,11 +4,13 @@
 //! whose token is lost is lost itself. So we look first, derive the token anew where the store does
 //! not know it, and tell what differs.
 
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::{
     Bots, Error, Name,
     locate::Found,
+    mode::{MODE_CHANGED, WEBHOOKS_MISSED, mode},
     registration::{IfExists, Outcome, Registered, Registration, Told, told},
     wish::{Memory, Properties, Settings, differences, set},
 };
@@ -18,7 +20,7 @@ use crate::{
         self, BotSecret, Call, Cause, Patience, Portal,
         wire::{Bot, Method, User},
     },
-    store::{self, BotState, EventMode},
+    store::{self, BotState, EventDelivery, EventMode},
 };
 
 impl Bots {
@@ -32,6 +34,7 @@ impl Bots {
         wish: Registration,
         patience: &Patience,
     ) -> Result<Registered, Error> {
+        self.must_be_reachable(&wish.portal, wish.settings.event_mode)?;
         let portal = self.portal(&wish.portal)?;
         let name = (wish.portal.clone(), wish.code.clone());
         let _turn = self.0.changes.of(name.clone()).await;
@@ -70,9 +73,19 @@ impl Bots {
         patience: &Patience,
     ) -> Result<Registered, Error> {
         let known_id = record.bot_id;
+        let event_mode = wish.settings.event_mode.unwrap_or(EventMode::Fetch);
+        let name = (wish.portal.clone(), wish.code.clone());
+        let posted = event_mode == EventMode::Webhook;
+        let hook = self.hook_of(&name).filter(|_| posted);
         let pending = store::Bot {
             bot_id: None,
             next_token: None,
+            event_mode,
+            delivery: EventDelivery {
+                address: self.hook_hash(&name).filter(|_| posted),
+                since: posted.then(|| self.0.clock.now()),
+                ..EventDelivery::default()
+            },
             state: BotState::Pending,
             commands: Value::Null,
             ..record.clone()
@@ -91,10 +104,12 @@ impl Bots {
         );
         set(&mut fields, "type", Some(wish.kind.unwrap_or("bot")));
         let settings = Settings {
-            event_mode: Some(wish.settings.event_mode.unwrap_or(EventMode::Fetch)),
+            event_mode: Some(event_mode),
             ..wish.settings
         };
         settings.add_to(&mut fields);
+        let hook = hook.as_ref().map(ExposeSecret::expose_secret);
+        set(&mut fields, "webhookUrl", hook);
         let call = Call::new(Method::BotRegister)
             .with("fields", fields)
             .as_bot(BotSecret::Fixed(pending.token.clone()));
@@ -125,12 +140,30 @@ impl Bots {
     async fn reuse(
         &self,
         portal: &Portal,
-        wish: Registration,
+        mut wish: Registration,
         record: store::Bot,
         mut told: Told,
         patience: &Patience,
     ) -> Result<Registered, Error> {
+        let name = (record.portal.clone(), record.code.clone());
         let same_bot = record.bot_id == Some(told.bot.id);
+        // What was asked for when it was made holds also where nobody heard the answer.
+        let delivery = match same_bot || record.bot_id.is_none() {
+            true => record.delivery,
+            false => EventDelivery::default(),
+        };
+        // A bot that posts elsewhere differs from what is wished, whether or not the wish says it.
+        let ours = record.event_mode == EventMode::Webhook && delivery.address.is_some();
+        let wanted = match wish.settings.event_mode {
+            None if ours => EventMode::Webhook,
+            wanted => wanted.unwrap_or(EventMode::Fetch),
+        };
+        let address = self.hook_hash(&name);
+        let elsewhere =
+            wanted == EventMode::Webhook && address.is_some() && delivery.address != address;
+        wish.settings.event_mode = Some(wanted);
+        let known_mode =
+            (record.state == BotState::Active && same_bot).then_some(record.event_mode);
         let stored = Some(&record.properties).filter(|_| same_bot);
         let mut memory = Memory::of_known(stored, told.user.as_ref());
         let differ = |told: &Told, memory: &Memory| {
@@ -143,12 +176,16 @@ impl Bots {
                 memory,
             )
         };
-        let before = differ(&told, &memory);
+        let mut before = differ(&told, &memory);
+        if elsewhere && !before.contains(&"event_mode") {
+            before.push("event_mode");
+        }
         // What stood before the change is written down first: whatever happens to the update, the
         // bot is known.
         let mut record = store::Bot {
             bot_id: Some(told.bot.id),
             event_mode: mode(&told.bot),
+            delivery,
             properties: Value::Object(memory.0.clone()),
             commands: if same_bot {
                 record.commands.clone()
@@ -158,6 +195,7 @@ impl Bots {
             state: BotState::Active,
             ..record
         };
+        self.note_what_was_missed(&record, known_mode).await?;
         self.keep(record.clone()).await?;
         let changeable = before.iter().any(|path| *path != "type");
         if wish.if_exists == IfExists::Return || !changeable {
@@ -179,15 +217,31 @@ impl Bots {
         } else {
             Properties::default()
         };
-        let name = (record.portal.clone(), record.code.clone());
-        let bot = self.identity_in_turn(portal, &name, patience).await?;
-        told = self
-            .write(portal, &bot, &properties, &wish.settings, &memory, patience)
-            .await?;
-        memory.wrote(&properties);
-        record.properties = Value::Object(memory.0.clone());
-        record.event_mode = mode(&told.bot);
-        self.keep(record).await.map_err(Error::afterwards)?;
+        let changes_mode = before.contains(&"event_mode");
+        if changes_mode {
+            let now_in = mode(&told.bot);
+            let changed = self.change_mode(portal, &name, now_in, wanted, patience);
+            told = changed.await?;
+            record = self.find(&name.0, &name.1)?;
+        }
+        if before
+            .iter()
+            .any(|path| !["type", "event_mode"].contains(path))
+        {
+            let bot = self.identity_in_turn(portal, &name, patience).await?;
+            let settings = Settings {
+                event_mode: None,
+                ..wish.settings
+            };
+            let written = self.write(portal, &bot, &properties, &settings, &memory, patience);
+            told = match written.await {
+                Err(error) if changes_mode => return Err(error.afterwards()),
+                written => written?,
+            };
+            memory.wrote(&properties);
+            record.properties = Value::Object(memory.0.clone());
+            self.keep(record).await.map_err(Error::afterwards)?;
+        }
         let unapplied = differ(&told, &memory);
         Ok(Registered {
             bot: told.bot,
@@ -195,6 +249,30 @@ impl Bots {
             outcome: Outcome::Updated,
             unapplied,
         })
+    }
+
+    /// A bot that posts its events, as we find out only now, may have posted some that nobody took; one
+    /// that does so no more was not left unfetched meanwhile.
+    async fn note_what_was_missed(
+        &self,
+        bot: &store::Bot,
+        known_mode: Option<EventMode>,
+    ) -> Result<(), Error> {
+        if known_mode == Some(bot.event_mode) {
+            return Ok(());
+        }
+        match (known_mode, bot.event_mode) {
+            (_, EventMode::Webhook) => {
+                let from = bot.delivery.since;
+                self.note_gap(bot, EventMode::Webhook, from, WEBHOOKS_MISSED)
+                    .await
+            }
+            (Some(EventMode::Webhook), EventMode::Fetch) => {
+                self.note_gap(bot, EventMode::Fetch, None, MODE_CHANGED)
+                    .await
+            }
+            (_, EventMode::Fetch) => Ok(()),
+        }
     }
 
     /// Forgets a bot here and removes it from the portal.
@@ -243,13 +321,5 @@ impl Bots {
         }
         self.compare_mode(&known, mode(&told.bot)).await;
         Ok((told.bot, told.user))
-    }
-}
-
-/// How the portal delivers events of a bot; what it does not say is the default.
-fn mode(bot: &Bot) -> EventMode {
-    match bot.event_mode.as_deref() {
-        Some("webhook") => EventMode::Webhook,
-        _ => EventMode::Fetch,
     }
 }

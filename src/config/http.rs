@@ -28,9 +28,8 @@ struct RawTls {
 }
 
 impl RawHttp {
-    /// Checks them; `application` says whether there is one that could be installed. `None` where
-    /// nobody is listened to.
-    pub(super) fn check(&self, application: bool) -> Result<Option<Config>, Error> {
+    /// Checks them. `None` where nobody is listened to.
+    pub(super) fn check(&self) -> Result<Option<Config>, Error> {
         if self.listen.is_empty() {
             return Ok(None);
         }
@@ -41,10 +40,6 @@ impl RawHttp {
             );
             invalid("http.listen", rule)
         })?;
-        if !application {
-            let rule = "needs an application: set `oauth.client_id` and `oauth.client_secret`";
-            return Err(invalid("http.listen", rule));
-        }
         let tls = self.tls.check()?;
         if !(listen.ip().is_loopback() || tls.is_some() || self.insecure) {
             let rule = format!(

@@ -1,18 +1,23 @@
 //! Takes what a portal tells into the log.
 //!
 //! Secrets are removed first, an event that cannot be read is set aside and stops no other, and the
-//! offset that makes the portal forget is written in the same transaction as the events.
+//! offset that makes the portal forget is written in the same transaction as the events. What is
+//! fetched and what is posted is read alike (`read`).
+
+mod posted;
+mod read;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use tracing::{info, warn};
 
+pub use self::posted::{Departed, Refused};
+use self::read::{Origin, Read, read};
 use super::Events;
 use crate::{
-    bots::Seen,
-    ids::{DialogId, PortalId},
-    portal::wire::event::{Body, EventPage, RawEvent},
-    store::{self, Append, CommandRef, Entry, Gap, Item, Skip, Unreadable},
+    ids::{BotCode, PortalId},
+    portal::wire::event::{EventPage, RawEvent},
+    store::{self, Append, Entry, Gap, Item, Unreadable},
 };
 
 /// Portals drop events after this, acknowledged or not (C12).
@@ -63,7 +68,18 @@ impl Intake {
                         item: Item::Event(*entry),
                     });
                 }
-                Err(why) => self.set_aside(bot, raw, why, now).await?,
+                Err(why) => {
+                    let key = match raw.event_id {
+                        Some(id) => id.to_string(),
+                        None => hex(digest::digest(
+                            &digest::SHA256,
+                            raw.value.to_string().as_bytes(),
+                        )
+                        .as_ref()),
+                    };
+                    let place = (&self.portal, &bot.code);
+                    self.events.set_aside(place, &key, &raw, why, now).await?;
+                }
             }
         }
         let appended = inner
@@ -117,101 +133,37 @@ impl Intake {
         now: Timestamp,
     ) -> Result<Read, String> {
         let event_id = raw.event_id.ok_or("the event has no id")?;
-        let event = raw.read().map_err(|unreadable| unreadable.to_string())?;
-        let happened_at = event.date.unwrap_or(now);
-        let skipped = match bot.skip {
-            Skip::Nothing => false,
-            Skip::Before(adopted) => happened_at < adopted,
-            Skip::UpTo(handled) => event_id <= handled,
-        };
-        if skipped {
-            return Ok(Read::Skipped);
-        }
-        let dialog = dialog(&event.body).and_then(|id| id.parse::<DialogId>().ok());
-        let command = match &event.body {
-            Body::CommandAdd {
-                command,
-                message,
-                user,
-                ..
-            } => Some(CommandRef {
-                // Without its ids a command can be seen, but not answered.
-                command_id: command.id.unwrap_or_default(),
-                message_id: message.as_ref().map_or(0, |message| message.id),
-                user_id: user.as_ref().map_or(0, |user| user.id),
-                typed: command.context.as_deref() == Some("textarea"),
-            }),
-            _ => None,
-        };
-        let seen = command.zip(dialog.clone()).map(|(command, dialog)| Seen {
-            portal: self.portal.clone(),
+        let origin = Origin {
+            portal: &self.portal,
+            code: &bot.code,
             bot_id,
-            dialog,
-            message_id: command.message_id,
-            at: happened_at,
-            typed: command.typed,
-        });
-        let body = serde_json::to_vec(&raw.value).map_err(|error| error.to_string())?;
-        let entry = store::Event {
-            dedupe_key: format!("{}/{event_id}", bot.code),
-            kind: event.kind.as_str().to_owned(),
-            dialog,
-            happened_at,
-            trace_context: None,
-            command,
-            body: store::Body(body),
+            skip: bot.skip,
         };
-        Ok(Read::Event(Box::new(entry), seen))
+        read(&origin, raw, &event_id.to_string(), now)
     }
+}
 
+impl Events {
+    /// Keeps an event that cannot be read where an operator finds it.
     async fn set_aside(
         &self,
-        bot: &store::Bot,
-        raw: RawEvent,
+        (portal, code): (&PortalId, &BotCode),
+        key: &str,
+        raw: &RawEvent,
         why: String,
         at: Timestamp,
     ) -> Result<(), store::Error> {
-        warn!(portal.id = %self.portal, bot.code = %bot.code, event.id = raw.event_id, why, "event cannot be read and is set aside");
-        let body = raw.value.to_string().into_bytes();
-        let key = match raw.event_id {
-            Some(id) => id.to_string(),
-            None => hex(digest::digest(&digest::SHA256, &body).as_ref()),
-        };
+        warn!(portal.id = %portal, bot.code = %code, event.id = raw.event_id, why, "event cannot be read and is set aside");
         let unreadable = Unreadable {
-            portal: self.portal.clone(),
-            code: bot.code.clone(),
-            dedupe_key: format!("{}/{key}", bot.code),
+            portal: portal.clone(),
+            code: code.clone(),
+            dedupe_key: format!("{code}/{key}"),
             why,
-            body: store::Body(body),
+            body: store::Body(raw.value.to_string().into_bytes()),
             at,
         };
-        self.events.0.store.set_aside(unreadable).await
+        self.0.store.set_aside(unreadable).await
     }
-}
-
-/// Where an event happened. A chat that is reduced to its id is named by that: whether it is a
-/// private dialog is not told, and Bitrix24 goes by the message anyway (C18.5).
-fn dialog(body: &Body) -> Option<String> {
-    let (chat, message) = match body {
-        Body::JoinChat { dialog_id, .. } | Body::ContextGet { dialog_id, .. } => {
-            return dialog_id.clone();
-        }
-        Body::MessageAdd { chat, message, .. }
-        | Body::MessageUpdate { chat, message, .. }
-        | Body::CommandAdd { chat, message, .. }
-        | Body::ReactionChange { chat, message, .. } => (chat, message.as_ref()),
-        Body::MessageDelete { chat, .. } => (chat, None),
-        Body::Delete | Body::Other(_) => return None,
-    };
-    let named = chat.as_ref().and_then(|chat| chat.dialog_id.clone());
-    let id = || chat.as_ref().map(|chat| chat.id).or(message?.chat_id);
-    named.or_else(|| id().map(|id| format!("chat{id}")))
-}
-
-enum Read {
-    Event(Box<store::Event>, Option<Seen>),
-    /// Handled elsewhere, before the bot was adopted.
-    Skipped,
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -164,10 +164,17 @@ impl Poller {
             };
             let known = before.remove(&bot.code);
             let known = known.filter(|member| member.bot_id == bot_id);
-            let (pace, under_way, seen) = known.map_or_else(
+            let (mut pace, under_way, seen) = known.map_or_else(
                 || (Pace::new(&self.config), false, Instant::now()),
                 |member| (member.pace, member.under_way, member.seen),
             );
+            if self
+                .fetcher
+                .bots
+                .is_drained(&(bot.portal.clone(), bot.code.clone()))
+            {
+                pace.due = Instant::now();
+            }
             let member = Member {
                 bot,
                 bot_id,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "bot-tokens",
     "idempotency-keys",
     "messages",
@@ -19,6 +19,7 @@ const FEATURES: [&str; 7] = [
     "portal-details",
     "portals",
     "watch-portals",
+    "webhook-events",
 ];
 
 pub(super) struct Service(pub(super) Parts);

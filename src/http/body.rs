@@ -14,23 +14,27 @@ use tokio::time::timeout;
 
 use crate::portal::wire::form;
 
-/// The longest body, bytes. Callbacks have some two thousand.
-const MOST: usize = 64 << 10;
+/// The longest body of a callback or a page, bytes. They have some two thousand.
+pub(super) const CALLBACK: usize = 64 << 10;
+
+/// The longest body of an event. A command of 20,000 characters stands there twice, and a character can
+/// take 12 bytes.
+pub(super) const EVENT: usize = form::LONGEST;
 
 /// How long its sender may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads a body to its end.
+/// Reads a body of at most so many bytes to its end.
 ///
 /// # Errors
 ///
 /// The status to answer: it is too long, too slow, or broke off.
-pub(super) async fn read(body: Body) -> Result<Bytes, StatusCode> {
+pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, StatusCode> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > MOST {
+    if announced > most {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let reading = Limited::new(body, MOST).collect();
+    let reading = Limited::new(body, most).collect();
     match timeout(PATIENCE, reading).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),

@@ -53,7 +53,7 @@ enum Refused {
 
 pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> StatusCode {
     let (head, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let body = match body::read(body, body::CALLBACK).await {
         Ok(body) => body,
         Err(status) => {
             desk.refusals().tell(What::Callback, &status);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Authorizations, EVENTS, PublicUrl, bindings::Bindings, refusals::Refusals};
-use crate::{bots::Bots, lifecycle::Lifecycle, portal::Portals};
+use crate::{bots::Bots, events::Events, lifecycle::Lifecycle, portal::Portals};
 
 /// Requests that are worked on at once. Each may wait for the authorization server.
 const AT_ONCE: usize = 64;
@@ -18,6 +18,7 @@ pub(super) struct Desk(Arc<Inner>);
 struct Inner {
     portals: Portals,
     bots: Bots,
+    events: Events,
     life: Lifecycle,
     authorizations: Authorizations,
     events_url: String,
@@ -30,6 +31,7 @@ impl Desk {
     pub(super) fn new(
         portals: Portals,
         bots: Bots,
+        events: Events,
         life: Lifecycle,
         authorizations: Authorizations,
         public_url: &PublicUrl,
@@ -37,6 +39,7 @@ impl Desk {
         Self(Arc::new(Inner {
             portals,
             bots,
+            events,
             life,
             authorizations,
             events_url: public_url.at(EVENTS),
@@ -52,6 +55,10 @@ impl Desk {
 
     pub(super) fn bots(&self) -> &Bots {
         &self.0.bots
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.0.events
     }
 
     pub(super) fn life(&self) -> &Lifecycle {

@@ -42,7 +42,7 @@ enum Refused {
 /// `POST /bitrix24/app?DOMAIN=…`
 pub(super) async fn open(State(desk): State<Desk>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let body = match body::read(body).await {
+    let body = match body::read(body, body::CALLBACK).await {
         Ok(body) => body,
         Err(status) => {
             desk.refusals().tell(What::Frame, &status);

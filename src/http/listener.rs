@@ -64,8 +64,9 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Serves until the stop begins; connections under way finish.
-    pub(super) async fn serve(self, routes: Router, life: Lifecycle) {
+    /// Serves until the stop begins; connections under way finish. `turned_away` is told of each connection
+    /// for which there is no place.
+    pub(super) async fn serve(self, routes: Router, turned_away: impl Fn(), life: Lifecycle) {
         let stop = life.stop().clone();
         if let Some(tls) = self.tls.clone() {
             life.spawn(tls.keep_reading(stop.clone()));
@@ -90,6 +91,7 @@ impl Listener {
                     warn!("all `http.max_connections` are in use: further ones are closed");
                 }
                 full = true;
+                turned_away();
                 continue;
             };
             full = false;

@@ -14,6 +14,7 @@ const LINES: u32 = 5;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
     Callback,
+    Event,
     Frame,
     Authorization,
 }
@@ -41,6 +42,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Callback => "callback",
+            Self::Event => "event",
             Self::Frame => "application frame",
             Self::Authorization => "authorization",
         })

@@ -75,6 +75,12 @@ impl Config {
 }
 
 impl Portals {
+    /// Whether there is an application that portals can let in.
+    #[must_use]
+    pub fn have_application(&self) -> bool {
+        self.0.workshop.authority.is_some()
+    }
+
     /// Takes a webhook, which whoever calls has written down: a portal comes into being.
     ///
     /// # Errors

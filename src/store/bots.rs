@@ -32,6 +32,8 @@ pub struct Bot {
     pub owner: String,
     /// How its events reach us.
     pub event_mode: EventMode,
+    /// What else is to be known of that.
+    pub delivery: EventDelivery,
     /// The properties as we last wrote them (Bitrix24 names), to complete partial updates.
     pub properties: serde_json::Value,
     /// Titles and hints of its commands as we last wrote them, by command id.
@@ -79,12 +81,36 @@ struct Replacing<'a> {
 }
 
 /// How a bot's events reach us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EventMode {
     /// We poll.
     Fetch,
     /// The portal calls us.
     Webhook,
+}
+
+/// What is to be known of a bot that the portal calls us for, or did, or is about to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventDelivery {
+    /// What the portal was asked to change to, while nobody knows whether it did.
+    pub next: Option<NextMode>,
+    /// A hash of the address that we gave the portal for this bot; `None` when we never did.
+    pub address: Option<[u8; 32]>,
+    /// Since when the portal calls us.
+    pub since: Option<Timestamp>,
+    /// Until when calls of the portal are still taken although its events are fetched again.
+    pub taken_until: Option<Timestamp>,
+}
+
+/// Another mode, which the portal was asked to change to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextMode {
+    /// The mode.
+    pub mode: EventMode,
+    /// Until when nothing of the mode before was missed, where that is known.
+    pub from: Option<Timestamp>,
 }
 
 /// Which events of an adopted bot somebody else handled.
@@ -137,13 +163,16 @@ impl Store {
         let token = self.seal(TABLE, &place, &plain(bot))?;
         // A word, a time or a number: nothing in it can fail to serialise.
         let skip = serde_json::json!(bot.skip).to_string();
+        let says_more = bot.delivery != EventDelivery::default();
+        let delivery = says_more.then(|| serde_json::json!(bot.delivery).to_string());
         let bot = bot.clone();
         self.write(move |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO bots (portal, code, bot_id, token, generation, owner, event_mode,
-                         properties, commands, skip, state, next_offset, last_polled_at, created_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                         properties, commands, skip, state, next_offset, last_polled_at, created_at,
+                         delivery)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
                      ON CONFLICT (portal, code) DO UPDATE SET
                          bot_id = excluded.bot_id,
                          token = excluded.token,
@@ -154,6 +183,7 @@ impl Store {
                          commands = excluded.commands,
                          skip = excluded.skip,
                          state = excluded.state,
+                         delivery = excluded.delivery,
                          next_offset = iif(bots.bot_id IS excluded.bot_id,
                              bots.next_offset, excluded.next_offset),
                          last_polled_at = iif(bots.bot_id IS excluded.bot_id,
@@ -176,6 +206,7 @@ impl Store {
                     bot.next_offset,
                     bot.last_polled_at.map(Timestamp::as_microsecond),
                     bot.created_at.as_microsecond(),
+                    delivery,
                 ])?;
             Ok(())
         })
@@ -190,7 +221,7 @@ impl Store {
         self.query(|connection, keys| {
             let mut select = connection.prepare_cached(
                 "SELECT portal, code, bot_id, token, generation, owner, event_mode, properties,
-                     commands, skip, state, next_offset, last_polled_at, created_at
+                     commands, skip, state, next_offset, last_polled_at, created_at, delivery
                  FROM bots ORDER BY portal, code",
             )?;
             let mut rows = select.query([])?;
@@ -202,6 +233,9 @@ impl Store {
                 let place = [portal.as_str(), code.as_str()];
                 let token = unseal(keys, TABLE, &place, row.blob("token")?)?;
                 let (token, next_token) = tokens(&token).ok_or_else(|| row.bad("token"))?;
+                let delivery: Option<String> = row.get("delivery")?;
+                let delivery = delivery.map(|json| serde_json::from_str(&json));
+                let delivery = delivery.transpose().map_err(|_| row.bad("delivery"))?;
                 bots.push(Bot {
                     bot_id: row.get("bot_id")?,
                     token,
@@ -210,6 +244,7 @@ impl Store {
                     owner: row.get("owner")?,
                     event_mode: EventMode::parse(row.text("event_mode")?)
                         .ok_or_else(|| row.bad("event_mode"))?,
+                    delivery: delivery.unwrap_or_default(),
                     properties: serde_json::from_str(row.text("properties")?)
                         .map_err(|_| row.bad("properties"))?,
                     commands: serde_json::from_str(row.text("commands")?)

@@ -161,6 +161,19 @@ impl Keys {
         hex(context.sign().as_ref().get(..20).unwrap_or_default()).into()
     }
 
+    /// What stands in the address at which a portal posts the events of a bot: the same for the same
+    /// portal and code, 43 characters of URL-safe base64 (256 bits), and not to be guessed.
+    #[must_use]
+    pub fn hook(&self, portal: &PortalId, code: &BotCode) -> SecretString {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.bot.expose_secret());
+        let mut context = hmac::Context::with_key(&key);
+        for part in ["bitrix24-gateway hook 1", portal.as_str(), code.as_str()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        URL_SAFE_NO_PAD.encode(context.sign()).into()
+    }
+
     /// The client key of a message: the same for the same name, and not to be guessed from it.
     #[must_use]
     pub fn message_key(&self, name: &str) -> MessageKey {

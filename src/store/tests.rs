@@ -75,6 +75,7 @@ fn bot(code: &str) -> Bot {
         generation: 3,
         owner: "billing".to_owned(),
         event_mode: EventMode::Fetch,
+        delivery: EventDelivery::default(),
         properties: serde_json::json!({"name": "Ada"}),
         commands: serde_json::json!({"42": {"title": {"en": "Help"}}}),
         skip: Skip::Before(at(-5)),

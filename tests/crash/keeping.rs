@@ -275,8 +275,11 @@ async fn gateway_killed_when_it_is_about_to_migrate_leaves_the_store_as_it_was()
     older
         .execute_batch(
             "DROP TABLE callers; DROP TABLE webhooks; DROP TABLE grants;
-             DROP TRIGGER log_added; DROP TRIGGER log_removed; DROP TABLE log_bots; DROP TABLE erasing; DROP TABLE suspicions;
+             DROP TRIGGER deliveries_missed; DROP TABLE deliveries; DROP TABLE subscriptions;
+             DROP TRIGGER log_added; DROP TRIGGER log_removed; DROP TABLE log_bots;
+             DROP TABLE erasing; DROP TABLE suspicions;
              DELETE FROM meta WHERE name = 'log_floors_from';
+             ALTER TABLE bots DROP COLUMN delivery;
              UPDATE meta SET value = 3 WHERE name = 'steps'",
         )
         .unwrap();

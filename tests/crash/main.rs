@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bot_token;
+mod hooks;
 mod install;
 mod keeping;
 mod refresh;

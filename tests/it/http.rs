@@ -1,10 +1,10 @@
 //! What comes in over HTTP.
 
 mod authorization;
-mod browser;
+pub(crate) mod browser;
 mod callbacks;
 mod chromium;
-mod door;
+pub(crate) mod door;
 mod forged;
 mod frame;
-mod site;
+pub(crate) mod site;

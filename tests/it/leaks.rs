@@ -90,7 +90,12 @@ fn secrets(sim: &Sim, portal: &Portal) -> Vec<String> {
     let url = portal.webhook_url();
     let code = url.trim_end_matches('/').rsplit('/').next();
     let mut secrets = vec![code.unwrap().to_owned()];
-    secrets.extend(portal.bots().into_iter().filter_map(|bot| bot.token));
+    for bot in portal.bots() {
+        // Where its events are posted; the gateway's addresses are secrets too.
+        let hook = bot.webhook_url.rsplit('/').next();
+        secrets.extend(hook.map(str::to_owned));
+        secrets.extend(bot.token);
+    }
     for application in portal.applications() {
         secrets.extend([application.client_secret, application.application_token]);
     }

@@ -25,6 +25,7 @@ mod commands;
 mod deadlines;
 mod event_faults;
 mod foreign_readers;
+mod hooks;
 mod http;
 mod intake;
 mod ledger;

@@ -124,8 +124,19 @@ impl Scene {
         settings: impl AsyncFnOnce(&Sim, &Portal) -> Vec<(&'static str, String)>,
         file: impl FnOnce(&Path) -> Option<String>,
     ) -> Self {
+        let sim = bitrix24_sim::Config::default();
+        Self::made_in(sim, quirks, settings, file).await
+    }
+
+    /// The same in a simulation of this kind.
+    pub(crate) async fn made_in(
+        sim: bitrix24_sim::Config,
+        quirks: Quirks,
+        settings: impl AsyncFnOnce(&Sim, &Portal) -> Vec<(&'static str, String)>,
+        file: impl FnOnce(&Path) -> Option<String>,
+    ) -> Self {
         leaks::watch();
-        let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
+        let sim = Sim::start(sim).await.unwrap();
         let config = PortalConfig {
             quirks,
             ..PortalConfig::default()

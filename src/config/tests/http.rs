@@ -57,12 +57,14 @@ fn settings_that_cannot_work_are_named() {
         let refused = listening("127.0.0.1:0").variable(variable, value).error();
         assert!(refused.contains(key), "{variable}={value}: {refused}");
     }
-    let without = Desk::new()
+}
+
+#[test]
+fn portals_post_events_to_a_gateway_that_has_no_application() {
+    let desk = Desk::new()
         .variable("WEBHOOK_URL", URL)
-        .variable("HTTP__LISTEN", "127.0.0.1:0");
-    let refused = without.error();
-    assert!(
-        refused.contains("`http.listen` needs an application"),
-        "{refused}"
-    );
+        .variable("HTTP__LISTEN", "127.0.0.1:0")
+        .variable("HTTP__PUBLIC_URL", "https://b24.example.com");
+    let http = desk.load().http.unwrap();
+    assert_eq!(http.hooks(), "https://b24.example.com/bitrix24/bots/");
 }

@@ -166,9 +166,13 @@ impl Fetcher {
         if self.watch().came(&bot.code, *bot_id, offset, &page, now) {
             self.bots.suspect(bot, *bot_id, Sign::EventsVanished).await;
         }
+        let empty = page.events.is_empty();
         let news = self.intake.take(bot, *bot_id, last_poll, page).await?;
         self.watch().stored(&bot.code, more);
         debug!(portal.id = %bot.portal, bot.code = %bot.code, news, more, "events fetched");
+        if empty {
+            self.bots.drained(&(bot.portal.clone(), bot.code.clone()));
+        }
         Ok(Progress { news, more, took })
     }
 

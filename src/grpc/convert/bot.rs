@@ -99,8 +99,7 @@ pub(in crate::grpc) fn registration(
         is_reactions_enabled: request.is_reactions_enabled,
         is_support_openline: request.is_support_openline,
         background: background(&mut check, request.background),
-        // A bot that delivers elsewhere differs from what is wished, whether or not the wish says it.
-        event_mode: Some(event_mode(&mut check, request.event_mode).unwrap_or(EventMode::Fetch)),
+        event_mode: event_mode(&mut check, request.event_mode),
     };
     let (portal, code) = check.done(portal.zip(code))?;
     Ok(Registration {
@@ -234,10 +233,7 @@ fn event_mode(check: &mut Check, number: i32) -> Option<EventMode> {
     match check.known("event_mode", number)? {
         pb::EventMode::Unspecified => None,
         pb::EventMode::Fetch => Some(EventMode::Fetch),
-        pb::EventMode::Webhook => {
-            check.broken("event_mode", "EVENT_MODE_WEBHOOK needs a gateway with the feature `webhook-events`, see GetServerInfo");
-            None
-        }
+        pb::EventMode::Webhook => Some(EventMode::Webhook),
     }
 }
 
@@ -317,6 +313,10 @@ pub(in crate::grpc) fn listed(bots: &Bots, bot: &store::Bot) -> pb::RegisteredBo
         bot_code: bot.code.to_string(),
         bot_id: bot.bot_id.unwrap_or_default(),
         status: status(bots, bot).into(),
+        event_mode: match bot.event_mode {
+            EventMode::Fetch => pb::EventMode::Fetch.into(),
+            EventMode::Webhook => pb::EventMode::Webhook.into(),
+        },
     }
 }
 

@@ -33,7 +33,11 @@ pub(in crate::grpc) fn event(
         received_at: Some(time(entry.received_at)),
         language: event.language.unwrap_or_default(),
         bot: event.bot.map(entity::bot),
-        source: pb::EventSource::Fetch.into(),
+        // Fetched events have a number.
+        source: match event.event_id {
+            Some(_) => pb::EventSource::Fetch.into(),
+            None => pb::EventSource::Webhook.into(),
+        },
         portal_event_id: event.event_id,
         trace_context: happened
             .trace_context

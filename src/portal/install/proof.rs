@@ -3,7 +3,7 @@
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::{OAuth, Portal, Portals};
+use super::super::{OAuth, Portal, Portals, wire::callback::Auth};
 use crate::{ids::PortalId, store};
 
 /// What becomes of the bots and events of a portal that removes our application.
@@ -50,6 +50,48 @@ impl Portals {
         self.forget_tokens(&portal);
         Ok(Some(id))
     }
+}
+
+impl Portal {
+    /// Whether there is something by which events that the portal posts are known to be genuine.
+    #[must_use]
+    pub fn proves_events(&self) -> bool {
+        let Some(oauth) = &self.0.oauth else {
+            return true;
+        };
+        let pair = oauth.refresher.keyring.pair();
+        pair.is_some_and(|pair| pair.application_token.is_some())
+    }
+
+    /// Whether an event that was posted for a bot is genuine (C11): it shows the token that came with the
+    /// installation and names its account, or, where bots have tokens, one that is made of any of these.
+    #[must_use]
+    pub fn proves_event(&self, auth: &Auth, bot_tokens: &[&SecretString]) -> bool {
+        let Some(said) = &auth.application_token else {
+            return false;
+        };
+        let Some(oauth) = &self.0.oauth else {
+            let made = |token: &&SecretString| same(&synthetic(token), said);
+            // All of them, so that the time does not tell which one it was.
+            return bot_tokens.iter().filter(|token| made(token)).count() > 0;
+        };
+        let known = auth.member_id.as_deref();
+        let known = known.and_then(|member| oauth.application_token(member));
+        known.is_some_and(|known| same(&known, said))
+    }
+}
+
+/// The `application_token` of a bot that has a token of its own.
+fn synthetic(bot_token: &SecretString) -> SecretString {
+    /// Characters of it.
+    const LENGTH: usize = 50;
+    let whole = ["custom", bot_token.expose_secret()];
+    let made: String = whole
+        .iter()
+        .flat_map(|part| part.chars())
+        .take(LENGTH)
+        .collect();
+    made.into()
 }
 
 impl OAuth {

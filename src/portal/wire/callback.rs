@@ -1,8 +1,8 @@
 //! What the portal tells us by calling us (C8.2, C11).
 //!
 //! A callback is a claim by a stranger until its `application_token` was compared. So this only reads:
-//! who says it, and, for events about the application itself, what. Events of bots are read by
-//! [`Event::from_webhook`](super::Event::from_webhook) after verification and without their `auth`.
+//! who says it, and, for events about the application itself, what. Events of bots are read as
+//! [`PostedEvent`](super::event::PostedEvent) after verification and without their `auth`.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ impl Callback {
 }
 
 impl Auth {
-    fn read(fields: &Fields<'_>) -> Self {
+    pub(super) fn read(fields: &Fields<'_>) -> Self {
         let secret = |name| fields.filled(name).map(SecretString::from);
         let seconds = fields
             .int("expires_in")

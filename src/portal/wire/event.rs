@@ -5,6 +5,7 @@
 //! type, so only the type itself (and the name of a called command) is required.
 
 mod page;
+mod posted;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use super::{
 };
 
 pub use page::{EventPage, RawEvent, strip_auth};
+pub use posted::PostedEvent;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,38 +198,18 @@ impl CommandCall {
 }
 
 impl Event {
-    /// Reads an item of a fetched page.
+    /// Reads an item of a fetched page, or what [`PostedEvent`] makes of a posted one.
     ///
     /// # Errors
     /// When it is no object, has no type, or is a command call that does not say which command.
     pub fn from_item(item: &Value) -> Result<Self, Unreadable> {
-        let fields = Fields::of(item)?;
-        let kind = Kind::from_name(&fields.require_text("type")?);
-        Self::read(fields.int("eventId"), kind, fields.time("date"), &fields)
-    }
-
-    /// Reads the decoded body of a webhook call, in which every scalar is a string and whatever is
-    /// empty is absent.
-    ///
-    /// # Errors
-    /// As [`Event::from_item`].
-    pub fn from_webhook(body: &Value) -> Result<Self, Unreadable> {
-        let fields = Fields::of(body)?;
-        let kind = Kind::from_name(&fields.require_text("event")?);
-        Self::read(None, kind, fields.time("ts"), &fields)
-    }
-
-    fn read(
-        event_id: Option<i64>,
-        kind: Kind,
-        date: Option<Timestamp>,
-        outer: &Fields<'_>,
-    ) -> Result<Self, Unreadable> {
+        let outer = Fields::of(item)?;
+        let kind = Kind::from_name(&outer.require_text("type")?);
         let data = outer.get("data");
         let fields = Fields::or_none(data);
         Ok(Self {
-            event_id,
-            date,
+            event_id: outer.int("eventId"),
+            date: outer.time("date"),
             bot: fields.maybe("bot", Bot::from_value),
             language: fields.filled("language"),
             body: Body::read(&kind, data, &fields).map_err(|error| error.within("data"))?,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{
-    event::{Event, EventPage, strip_auth},
+    event::{Event, EventPage, PostedEvent, strip_auth},
     fixtures,
     form::{self, Booleans, DEEPEST, LONGEST, MOST_PAIRS},
     mutate::{inputs, nearly, nearly_json},
@@ -68,7 +68,11 @@ fn read_form(body: &[u8]) {
     if again.len() <= LONGEST {
         assert_eq!(form::decode(again.as_bytes()), Ok(value.clone()));
     }
-    let _ = Event::from_webhook(&value);
+    if let Ok(posted) = PostedEvent::from_body(value.clone()) {
+        let _ = posted.fingerprint();
+        assert!(!has_auth(&posted.raw.value));
+        let _ = posted.raw.read();
+    }
     let mut stripped = value;
     strip_auth(&mut stripped);
     assert!(!has_auth(&stripped));

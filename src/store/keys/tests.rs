@@ -173,3 +173,22 @@ fn key_file_that_cannot_be_changed_stays_as_it_was() {
     assert!(rotated.ids().starts_with(&keys.bot_key_id()));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn address_of_a_bot_is_its_own_and_comes_back_with_the_keys() {
+    let text = generate().unwrap();
+    let hook = |text: &str, portal: &str, code: &str| {
+        let keys = Keys::parse(text).unwrap();
+        let hook = keys.hook(&portal.parse().unwrap(), &code.parse().unwrap());
+        hook.expose_secret().to_owned()
+    };
+    let ours = hook(&text, "acme", "ada");
+    assert_eq!(ours.len(), 43);
+    assert_eq!(ours, hook(&text, "acme", "ada"));
+    let others = [
+        hook(&text, "acme", "bob"),
+        hook(&text, "acm", "eada"),
+        hook(&generate().unwrap(), "acme", "ada"),
+    ];
+    assert!(!others.contains(&ours));
+}

@@ -203,6 +203,10 @@ const STEPS: &[&str] = &[
         WHERE portal = OLD.portal AND code = OLD.code;
     END;
 ",
+    "
+    -- How events of a bot are delivered beyond `event_mode`, as JSON; NULL where there is nothing to say.
+    ALTER TABLE bots ADD COLUMN delivery TEXT;
+",
 ];
 
 /// The oldest schema whose release can work with what the steps made. Raise it with a step that such a

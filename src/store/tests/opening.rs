@@ -231,7 +231,8 @@ async fn store_of_the_first_schema_takes_the_steps_it_lacks() {
     older
         .execute_batch(
             "DROP TABLE addresses; DROP TABLE pairs; DROP TABLE callers; DROP TABLE webhooks;
-             DROP TABLE grants; DROP TRIGGER deliveries_missed; DROP TABLE deliveries;
+             DROP TABLE grants; ALTER TABLE bots DROP COLUMN delivery;
+             DROP TRIGGER deliveries_missed; DROP TABLE deliveries;
              DROP TABLE subscriptions; DROP TRIGGER log_added; DROP TRIGGER log_removed;
              DROP TABLE log_bots; DROP TABLE erasing; DROP TABLE suspicions;
              DELETE FROM meta WHERE name IN ('steps', 'log_floors_from')",

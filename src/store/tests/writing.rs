@@ -262,3 +262,40 @@ async fn answer_without_an_outcome_is_unknown_to_whoever_asks_later() {
     // An event that is not kept cannot be answered.
     assert!(store.begin_answer(4).await.is_err());
 }
+
+#[tokio::test]
+async fn how_a_bot_is_delivered_and_until_when_we_listened_is_kept() {
+    let place = Place::new();
+    let store = place.open().await;
+    assert_eq!(store.heard_until().await.unwrap(), None);
+    let deliveries = [
+        EventDelivery::default(),
+        EventDelivery {
+            next: Some(NextMode {
+                mode: EventMode::Webhook,
+                from: Some(at(3)),
+            }),
+            address: Some([7; 32]),
+            since: Some(at(1)),
+            taken_until: Some(at(9)),
+        },
+    ];
+    for delivery in deliveries {
+        let posted = Bot {
+            delivery,
+            event_mode: EventMode::Webhook,
+            ..bot("ada")
+        };
+        store.save_bot(&posted).await.unwrap();
+        let kept = store.bots().await.unwrap();
+        assert_eq!(kept[0].delivery, delivery);
+    }
+    for seconds in [5, 4] {
+        store.note_heard(at(seconds)).await.unwrap();
+        assert_eq!(store.heard_until().await.unwrap(), Some(at(seconds)));
+    }
+    store.close().await;
+    let store = place.open().await;
+    assert_eq!(store.heard_until().await.unwrap(), Some(at(4)));
+    assert_eq!(store.bots().await.unwrap()[0].delivery, deliveries[1]);
+}

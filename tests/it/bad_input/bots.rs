@@ -168,14 +168,6 @@ async fn register_bot_tells_every_broken_rule() {
             },
             &["event_mode"],
         ),
-        (
-            "webhooks without that feature",
-            pb::RegisterBotRequest {
-                event_mode: pb::EventMode::Webhook.into(),
-                ..helper()
-            },
-            &["event_mode"],
-        ),
         ("empty token", adopt(""), &["adopt.bot_token"]),
         ("token of 41", adopt(&"t".repeat(41)), &["adopt.bot_token"]),
         (

@@ -50,6 +50,16 @@ impl Stage {
     }
 
     async fn with(settings: &[(&'static str, &str)], webhook: bool) -> Self {
+        let sim = bitrix24_sim::Config::default();
+        Self::with_in(sim, settings, webhook).await
+    }
+
+    /// The same in a simulation of this kind, perhaps beside a webhook.
+    pub(crate) async fn with_in(
+        sim: bitrix24_sim::Config,
+        settings: &[(&'static str, &str)],
+        webhook: bool,
+    ) -> Self {
         let settings = async |sim: &Sim, portal: &Portal| {
             portal.rename_to("a.portal.test").await.unwrap();
             let mut all: Vec<_> = common(sim);
@@ -62,7 +72,8 @@ impl Stage {
             all.extend(further.map(|(key, value)| (*key, (*value).to_owned())));
             all
         };
-        let scene = Scene::made(quirks::from_environment(), settings, |_| None).await;
+        let quirks = quirks::from_environment();
+        let scene = Scene::made_in(sim, quirks, settings, |_| None).await;
         scene.errors_have_names();
         scene.portal.set_limits(Limits::none());
         let client_id = known_in(&scene.portal);

@@ -142,9 +142,8 @@ fn a_context_is_kept_as_it_came() {
 
 #[test]
 fn a_removed_bot_is_named_and_nothing_else_is_needed() {
-    let event =
-        Event::from_webhook(&json!({"event": "onimbotv2delete", "data": {"bot": {"id": "9"}}}));
-    let event = event.unwrap();
+    let body = json!({"event": "onimbotv2delete", "data": {"bot": {"id": "9"}}});
+    let event = PostedEvent::from_body(body).unwrap().raw.read().unwrap();
     assert_eq!((&event.kind, &event.body), (&Kind::Delete, &Body::Delete));
     assert_eq!(event.bot.unwrap().id, 9);
     assert_eq!((event.language, event.date), (None, None));
