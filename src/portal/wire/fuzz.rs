@@ -107,7 +107,7 @@ fn read_json(body: &[u8]) {
 #[test]
 fn no_form_that_is_nearly_right_upsets_its_reader() {
     let samples = samples(".form");
-    for number in 0..inputs() / 4 {
+    for number in 0..inputs() / 8 {
         read_form(&nearly(&samples, number));
     }
 }
@@ -121,14 +121,14 @@ fn no_event_that_is_nearly_right_upsets_its_reader() {
             pages.push(sample);
         }
     }
-    for number in 0..inputs() / 4 {
+    for number in 0..inputs() / 8 {
         read_json(&nearly(&pages, number));
     }
     let pages: Vec<Value> = pages
         .iter()
         .map(|page| serde_json::from_slice(page).unwrap())
         .collect();
-    for number in 0..inputs() / 2 {
+    for number in 0..inputs() * 3 / 4 {
         read_json(nearly_json(&pages, number).to_string().as_bytes());
     }
 }

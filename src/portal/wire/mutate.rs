@@ -5,18 +5,15 @@
 
 use std::ops::Range;
 
+use proptest::prelude::ProptestConfig;
 use serde_json::{Value, json};
 
-/// How many inputs a test tries, over all its readers.
+/// How many inputs are tried, over all readers: a hundred for each case of the randomised tests
+/// (`PROPTEST_CASES`), and not fewer than this.
+const FEWEST: u64 = 100_000;
+
 pub(super) fn inputs() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how long to test is not the gateway's configuration"
-    )]
-    let wanted = std::env::var("GATEWAY_FUZZ_INPUTS");
-    wanted.map_or(100_000, |count| {
-        count.parse().expect("GATEWAY_FUZZ_INPUTS is a number")
-    })
+    (100 * u64::from(ProptestConfig::default().cases)).max(FEWEST)
 }
 
 /// Pieces that readers of forms and of JSON look for.
