@@ -18,6 +18,7 @@ mod client;
 mod keeper;
 mod portals;
 mod server;
+mod subscriptions;
 
 use std::{io, path::PathBuf};
 
@@ -94,6 +95,46 @@ pub enum Command {
         #[serde(default)]
         revoke: bool,
     },
+    /// Tell which named subscriptions there are.
+    SubscriptionsList {},
+    /// Tell which events a subscription hands out no more.
+    SubscriptionsAside {
+        /// The caller it belongs to; empty where callers are not told apart.
+        #[serde(default)]
+        caller: String,
+        /// Its name.
+        name: String,
+    },
+    /// Hand out events again that were set aside.
+    SubscriptionsRedrive {
+        /// The caller it belongs to; empty where callers are not told apart.
+        #[serde(default)]
+        caller: String,
+        /// Its name.
+        name: String,
+        /// Their ids; all where there are none.
+        #[serde(default)]
+        events: Vec<String>,
+    },
+    /// Forget events that were set aside.
+    SubscriptionsDrop {
+        /// The caller it belongs to; empty where callers are not told apart.
+        #[serde(default)]
+        caller: String,
+        /// Its name.
+        name: String,
+        /// Their ids; all where there are none.
+        #[serde(default)]
+        events: Vec<String>,
+    },
+    /// Forget a subscription.
+    SubscriptionsDelete {
+        /// The caller it belongs to; empty where callers are not told apart.
+        #[serde(default)]
+        caller: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A secret on its way. Never shown by `Debug`.
@@ -161,6 +202,28 @@ pub enum Done {
     PortalGranted {},
     /// A caller may use a portal no more.
     GrantRevoked {},
+    /// Which named subscriptions there are.
+    Subscriptions {
+        /// By caller and name.
+        subscriptions: Vec<SubscriptionLine>,
+    },
+    /// Which events are handed out no more.
+    SetAside {
+        /// The oldest first, at most 1000.
+        events: Vec<AsideLine>,
+    },
+    /// Events are handed out again.
+    EventsRedriven {
+        /// How many.
+        count: usize,
+    },
+    /// Events are forgotten.
+    EventsDropped {
+        /// How many.
+        count: usize,
+    },
+    /// A subscription is gone.
+    SubscriptionDeleted {},
 }
 
 /// Where a name comes from.
@@ -207,6 +270,48 @@ pub struct PortalLine {
     pub granted_to: Vec<String>,
 }
 
+/// A named subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionLine {
+    /// The caller it belongs to; empty where callers are not told apart.
+    pub caller: String,
+    /// Its name.
+    pub name: String,
+    /// Streams that are open, where a gateway runs.
+    pub streams: Option<usize>,
+    /// Events that are handed out, where a gateway runs.
+    pub outstanding: Option<usize>,
+    /// Events that wait or are handed out.
+    pub unfinished: u64,
+    /// When the oldest of them was received.
+    pub oldest_received: Option<Timestamp>,
+    /// Events that were set aside, but for their age.
+    pub set_aside: u64,
+    /// Commands that were set aside for their age.
+    pub expired: u64,
+    /// Entries of the log that it did not look at yet.
+    pub unread: u64,
+}
+
+/// An event that is handed out no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsideLine {
+    /// Its id.
+    pub event_id: String,
+    /// The portal; none when it was erased a moment ago, and so for the next two.
+    pub portal: Option<String>,
+    /// The bot.
+    pub bot: Option<String>,
+    /// The Bitrix24 type.
+    pub kind: Option<String>,
+    /// Why: a name of `SetAsideReason` without its prefix.
+    pub why: String,
+    /// How often it was handed out.
+    pub attempts: u32,
+    /// When it was set aside.
+    pub at: Timestamp,
+}
+
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -245,7 +350,13 @@ impl Command {
     /// Whether it changes something.
     #[must_use]
     pub fn changes(&self) -> bool {
-        !matches!(self, Self::CallersList {} | Self::PortalsList {})
+        !matches!(
+            self,
+            Self::CallersList {}
+                | Self::PortalsList {}
+                | Self::SubscriptionsList {}
+                | Self::SubscriptionsAside { .. }
+        )
     }
 
     /// Its name, for people.
@@ -264,6 +375,11 @@ impl Command {
             Self::PortalsAuthorize { .. } => "portals authorize",
             Self::PortalsGrant { revoke: false, .. } => "portals grant",
             Self::PortalsGrant { revoke: true, .. } => "portals grant --revoke",
+            Self::SubscriptionsList {} => "subscriptions list",
+            Self::SubscriptionsAside { .. } => "subscriptions aside",
+            Self::SubscriptionsRedrive { .. } => "subscriptions redrive",
+            Self::SubscriptionsDrop { .. } => "subscriptions drop",
+            Self::SubscriptionsDelete { .. } => "subscriptions delete",
         }
     }
 
@@ -274,7 +390,15 @@ impl Command {
             Self::StoreActivate {}
             | Self::KeysRotate {}
             | Self::CallersList {}
+            | Self::SubscriptionsList {}
             | Self::PortalsList {} => {}
+            Self::SubscriptionsAside { caller, name }
+            | Self::SubscriptionsRedrive { caller, name, .. }
+            | Self::SubscriptionsDrop { caller, name, .. }
+            | Self::SubscriptionsDelete { caller, name } => {
+                about.caller.clone_from(caller);
+                about.subscription.clone_from(name);
+            }
             Self::KeysRetire { id } => about.key.clone_from(id),
             Self::CallersAdd { name, .. } | Self::CallersRevoke { name } => {
                 about.caller.clone_from(name);
@@ -298,4 +422,5 @@ struct About {
     caller: String,
     portal: String,
     key: String,
+    subscription: String,
 }

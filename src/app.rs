@@ -168,6 +168,7 @@ impl App {
         let live = Live {
             portals: portals.clone(),
             callers: callers.clone(),
+            subscriptions: events.subscriptions().clone(),
             authorizations: http.as_ref().map(http::Server::authorizations),
         };
         let admin = match keeping::commands(config.admin, &store, clock, names, live, &life) {

@@ -5,6 +5,7 @@ mod keys;
 mod place;
 mod portals;
 mod store;
+mod subscriptions;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
     callers::CallersCommand, keys::KeysCommand, portals::PortalsCommand, store::StoreCommand,
+    subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
@@ -55,6 +57,9 @@ enum Command {
     /// Which portals there are: list, add, remove and grant them.
     #[command(subcommand)]
     Portals(PortalsCommand),
+    /// What waits in the named subscriptions: list them, see, redrive and drop what was set aside.
+    #[command(subcommand)]
+    Subscriptions(SubscriptionsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +109,7 @@ impl Cli {
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(command) => ended(Box::pin(command.run()).await),
             Command::Portals(command) => ended(Box::pin(command.run()).await),
+            Command::Subscriptions(command) => ended(Box::pin(command.run()).await),
         }
     }
 }

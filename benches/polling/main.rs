@@ -193,7 +193,9 @@ async fn register(
     mut client: BotServiceClient<Channel>,
     bot: usize,
 ) -> Outcome<()> {
-    gateway.register("", &code(bot), pb::EventMode::Fetch).await?;
+    gateway
+        .register("", &code(bot), pb::EventMode::Fetch)
+        .await?;
     let mut request = tonic::Request::new(pb::RegisterCommandRequest {
         bot_code: code(bot),
         command: "ask".to_owned(),

@@ -8,6 +8,7 @@ use super::{Command, Done, Error};
 use crate::{
     callers::{Callers, Roster},
     clock::Clock,
+    events::Subscriptions,
     http::Authorizations,
     ids::PortalId,
     portal::Portals,
@@ -40,6 +41,8 @@ pub struct Live {
     pub portals: Portals,
     /// Who may call.
     pub callers: Callers,
+    /// The named subscriptions.
+    pub subscriptions: Subscriptions,
     /// Where links are made; nowhere while nothing is received over HTTP.
     pub authorizations: Option<Authorizations>,
 }
@@ -99,6 +102,21 @@ impl Keeper {
                 caller,
                 revoke,
             } => self.grant(&portal, &caller, revoke).await,
+            Command::SubscriptionsList {} => self.list_subscriptions().await,
+            Command::SubscriptionsAside { caller, name } => self.list_aside(&caller, &name).await,
+            Command::SubscriptionsRedrive {
+                caller,
+                name,
+                events,
+            } => self.redrive(&caller, &name, &events).await,
+            Command::SubscriptionsDrop {
+                caller,
+                name,
+                events,
+            } => self.drop_events(&caller, &name, &events).await,
+            Command::SubscriptionsDelete { caller, name } => {
+                self.delete_subscription(&caller, &name).await
+            }
         }
     }
 

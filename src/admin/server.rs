@@ -154,6 +154,7 @@ async fn answer(
         caller = about.caller,
         portal = %about.portal,
         key = about.key,
+        subscription = about.subscription,
         outcome = if status == StatusCode::OK { "OK" } else { "REFUSED" },
         "done"
     );

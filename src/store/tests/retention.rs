@@ -143,6 +143,8 @@ async fn store_of_an_older_release_gets_its_books_and_an_older_release_keeps_the
             .execute_batch(
                 "DROP TRIGGER log_added; DROP TRIGGER log_removed; DROP TABLE log_bots;
                  DROP TABLE erasing; DROP TABLE suspicions; DELETE FROM meta WHERE name = 'log_floors_from';
+                 DROP TRIGGER deliveries_missed; DROP TABLE deliveries; DROP TABLE subscriptions;
+                 ALTER TABLE bots DROP COLUMN delivery;
                  UPDATE meta SET value = 4 WHERE name = 'steps';",
             )
             .unwrap();

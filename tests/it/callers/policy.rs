@@ -316,7 +316,21 @@ async fn other_portals_and_other_bots_are_denied_whether_they_are_there_or_not()
         assert_eq!(told(&status), denied());
         whole(&status)
     };
+    // A caller's subscriptions are its own: no other one's name or ack id leads to them.
+    let own = [
+        "AcknowledgeEvents",
+        "ModifyAckDeadlines",
+        "ListSubscriptions",
+        "GetSubscription",
+        "DeleteSubscription",
+        "ListSetAsideEvents",
+        "RedriveEvents",
+        "DropEvents",
+    ];
     for rpc in published() {
+        if own.contains(&rpc.as_str()) {
+            continue;
+        }
         if !["GetServerInfo", "ListPortals"].contains(&rpc.as_str()) {
             let there = all(call(&scene, "elsewhere", &rpc, "default", "helper").await);
             let nowhere = all(call(&scene, "elsewhere", &rpc, "nowhere", "helper").await);
