@@ -11,13 +11,14 @@ use crate::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     "bot-tokens",
     "idempotency-keys",
     "messages",
     "oauth",
     "portal-details",
     "portals",
+    "subscriptions",
     "watch-portals",
 ];
 
