@@ -13,8 +13,7 @@ use bitrix24_gateway::{
     config::{Config, Flags, Sources},
     lifecycle::Lifecycle,
     proto::v1::{
-        self as pb, bot_service_client::BotServiceClient,
-        event_service_client::EventServiceClient,
+        self as pb, bot_service_client::BotServiceClient, event_service_client::EventServiceClient,
     },
 };
 use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Sim, UserConfig};
