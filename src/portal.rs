@@ -153,6 +153,12 @@ impl Portal {
         self.0.sender.portal_time()
     }
 
+    /// The time by the portal's own clock; `None` until an answer told.
+    #[must_use]
+    pub fn told_time(&self) -> Option<Timestamp> {
+        self.0.sender.told_time()
+    }
+
     /// What it allows.
     #[must_use]
     pub fn rate(&self) -> Rate {

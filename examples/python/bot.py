@@ -1,16 +1,17 @@
-"""A bot that adds: somebody types `/sum 2 3` in a Bitrix24 chat, and it answers `2 + 3 = 5`.
+"""A bot that adds: somebody types `/sum 2 3` in a Bitrix24 chat, and it answers `2 + 3 = 5`; `/slow 2 3` takes a while.
 
-It may be killed at any moment. After each command it notes its place in the stream of commands, and begins
-there next time. Killed between an answer and the note, it sees the same command again; but an answer that
-names its event is posted at most once, and the gateway says ALREADY_ANSWERED to the second.
+It keeps nothing itself, may be killed at any moment, and may run any number of times. The gateway hands each command to
+one of these workers, and again to another one until it is answered; of all their answers at most one is posted.
 """
 
+import itertools
 import logging
 import os
 import random
 import re
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,12 +21,11 @@ from grpc_status import rpc_status
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE / "gen"))  # made by generate.sh
-from bitrix24.gateway.v1 import bots_pb2 as pb, content_pb2, events_pb2, server_pb2
-from bitrix24.gateway.v1.bots_pb2_grpc import BotServiceStub
-from bitrix24.gateway.v1.server_pb2_grpc import ServerServiceStub
+from bitrix24.gateway.v1 import bots_pb2 as pb, bots_pb2_grpc, events_pb2, events_pb2_grpc, server_pb2, server_pb2_grpc
 
 BOT = "example-python"
-PLACE = Path(f"{BOT}.cursor")  # in the current folder, which has to survive a restart
+SUBSCRIPTION = {"name": os.environ.get("SUBSCRIPTION", BOT), "max_outstanding_events": 10}  # shared by all workers
+COMMANDS = {"sum": "Add", "slow": "Add slowly"}
 OPTIONS = [
     ("grpc.service_config", (HERE.parent / "service-config.json").read_text()),
     ("grpc.max_reconnect_backoff_ms", 10_000),  # gRPC's own is two minutes
@@ -36,76 +36,78 @@ PASSING = {grpc.StatusCode[name] for name in ("UNAVAILABLE", "DEADLINE_EXCEEDED"
 
 
 def explain(error):
-    """Logs why a call failed and returns the gateway's reason, a name of `ErrorReason` in errors.proto."""
+    """Logs why a call failed, with its reason, an `ErrorReason` of errors.proto. Says whether it was executed."""
     info = ErrorInfo()  # stays empty when the gateway did not answer at all
-    status = rpc_status.from_call(error)
-    for detail in status.details if status else ():
+    for detail in getattr(rpc_status.from_call(error), "details", ()):
         detail.Unpack(info)  # passes over details of other types
-    executed = info.metadata.get("executed", "unknown")
+    executed = info.metadata.get("executed", "?")
     logging.warning("%s %s executed=%s: %s", error.code().name, info.reason or "-", executed, error.details())
-    return info.reason
+    return executed
 
 
-def register(channel):
-    """Makes sure that bot and command are as described here. Safe to repeat at every start."""
-    logging.info("gateway %s", ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest()).version)
-    bots, own = BotServiceStub(channel), {"bot_code": BOT, "if_exists": pb.IF_EXISTS_CONVERGE}
-    bots.RegisterBot(pb.RegisterBotRequest(**own, properties=pb.BotProperties(name="Adder")))
-    bots.RegisterCommand(pb.RegisterCommandRequest(
-        **own, command="sum", title={"en": "Add"}, params={"en": "numbers"}))
+def pause(tries):  # longer and longer, and not the same in all workers
+    time.sleep(min(2**tries, 30) * random.uniform(0.5, 1))
 
 
-def subscribe(bots):
-    """Opens the stream after the noted place, else with the oldest command kept: answered ones are recognised."""
-    start = events_pb2.StreamStart(point=events_pb2.STREAM_START_POINT_EARLIEST)
-    if PLACE.exists():
-        start = events_pb2.StreamStart(after_cursor=PLACE.read_text())
-    return bots.SubscribeCommandEvents(pb.SubscribeCommandEventsRequest(bot_codes=[BOT], start=start))
+def register(server, bots):  # safe to repeat at every start
+    logging.info("gateway %s", server.GetServerInfo(server_pb2.GetServerInfoRequest()).version)
+    own = {"bot_code": BOT, "if_exists": pb.IF_EXISTS_CONVERGE}
+    bots.RegisterBot(pb.RegisterBotRequest(**own, properties={"name": "Adder"}))
+    for name, title in COMMANDS.items():
+        bots.RegisterCommand(pb.RegisterCommandRequest(**own, command=name, title={"en": title}, params={"en": "1 2"}))
+    return True
 
 
-def answer(bots, event):
-    words = event.command_added.command.params.split()
-    text = "I add whole numbers: /sum 2 3"
-    if words and all(re.fullmatch("-?[0-9]{1,100}", word) for word in words):
-        text = f"{' + '.join(words)} = {sum(map(int, words))}"
-    request = pb.AnswerCommandRequest(
-        portal=event.portal, event_id=event.event_id, content=content_pb2.MessageContent(text=text))
+def post(bots, ack_id, text, final=True):
+    """Posts the answer, or progress. At most one answer is posted, so this is tried until the outcome is certain."""
+    request = pb.AnswerCommandRequest(ack_id=ack_id, content={"text": text}, final=final)
+    for tries in itertools.count():
+        try:
+            response = bots.AnswerCommand(request, timeout=30, wait_for_ready=True)  # ../README.md says why
+            return logging.info("%s %s", ack_id, pb.AnswerOutcome.Name(response.outcome))
+        except grpc.RpcError as error:
+            if explain(error) not in ("no", "?") or error.code() not in PASSING:
+                raise  # e.g. ANSWER_WINDOW_CLOSED or ANSWER_OUTCOME_UNKNOWN, which no repeat would change
+        pause(tries)
+
+
+def handle(bots, events, item):
+    command, ack_id = item.event.command_added.command, item.delivery.ack_id
     try:
-        # The service config says nothing about this method; ../README.md says why.
-        response = bots.AnswerCommand(request, timeout=30, wait_for_ready=True)
-        logging.info("%s %s", event.event_id, pb.AnswerOutcome.Name(response.outcome))
-    except grpc.RpcError as error:
-        if error.code() in PASSING:
-            raise  # the place is not noted, so this event comes again
-        explain(error)  # e.g. ANSWER_WINDOW_CLOSED, which no repeat would change
+        if command.command not in COMMANDS:
+            return events.AcknowledgeEvents(events_pb2.AcknowledgeEventsRequest(ack_ids=[ack_id]))
+        if command.command == "slow":
+            post(bots, ack_id, "One moment ...", final=False)
+            time.sleep(3)
+        words, text = command.params.split(), "I add whole numbers: /sum 2 3"
+        if words and all(re.fullmatch("-?[0-9]{1,100}", word) for word in words):
+            text = f"{' + '.join(words)} = {sum(map(int, words))}"
+        post(bots, ack_id, text)
+    except Exception:
+        logging.exception("%s is given back: it comes again, or is set aside for somebody to look at", ack_id)
+        events.ModifyAckDeadlines(events_pb2.ModifyAckDeadlinesRequest(ack_ids=[ack_id], ack_deadline={"seconds": 0}))
 
 
 def main(address=os.environ.get("GATEWAY", "127.0.0.1:50051")):
-    registered, delay = False, 1
-    with grpc.insecure_channel(address, OPTIONS) as channel:
-        bots = BotServiceStub(channel)
-        while True:
-            try:
-                if not registered:
-                    register(channel)
-                    registered = True
-                for item in subscribe(bots):  # ends only with an error
-                    if item.HasField("event"):
-                        answer(bots, item.event)
-                    if item.HasField("gap"):
-                        logging.warning("commands may be missing: %s", item.gap)
-                    PLACE.with_suffix(".new").write_text(item.cursor)
-                    PLACE.with_suffix(".new").replace(PLACE)  # in one step: never half a file
-                    delay = 1
-            except grpc.RpcError as error:
-                if explain(error) in ("FOREIGN_CURSOR", "CURSOR_EXPIRED"):
-                    logging.warning("the noted place is of no use: starting with the earliest command kept")
-                    PLACE.unlink()
-                elif error.code() in PASSING:
-                    time.sleep(delay * random.uniform(0.5, 1))
-                    delay = min(2 * delay, 30)
-                else:
-                    sys.exit(1)
+    channel = grpc.insecure_channel(address, OPTIONS)
+    bots, events = bots_pb2_grpc.BotServiceStub(channel), events_pb2_grpc.EventServiceStub(channel)
+    registered, tries = False, 0
+    while True:
+        try:
+            registered = registered or register(server_pb2_grpc.ServerServiceStub(channel), bots)
+            request = pb.SubscribeCommandEventsRequest(bot_codes=[BOT], subscription=SUBSCRIPTION)
+            for item in bots.SubscribeCommandEvents(request):  # ends only with an error
+                tries = 0
+                if item.HasField("event"):
+                    threading.Thread(target=handle, args=(bots, events, item), daemon=True).start()
+                if item.HasField("gap"):
+                    logging.warning("commands may be missing: %s", item.gap)
+        except grpc.RpcError as error:
+            explain(error)
+            if error.code() not in PASSING:
+                sys.exit(1)
+            pause(tries)
+            tries += 1
 
 
 if __name__ == "__main__":

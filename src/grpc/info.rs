@@ -11,13 +11,14 @@ use crate::{
 };
 
 /// What this version does beyond the first one. Names are documented in the README.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 9] = [
     "bot-tokens",
     "idempotency-keys",
     "messages",
     "oauth",
     "portal-details",
     "portals",
+    "subscriptions",
     "watch-portals",
     "webhook-events",
 ];

@@ -33,6 +33,12 @@ impl PortalClock {
         self.at(Instant::now())
     }
 
+    /// What it shows now, once an answer told.
+    pub(super) fn told(&self) -> Option<Timestamp> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.map(|_| self.now())
+    }
+
     /// What it shows less what ours shows.
     pub(super) fn skew(&self) -> SignedDuration {
         self.now().duration_since(self.ours.now())

@@ -86,6 +86,11 @@ impl Sender {
         self.clock.now()
     }
 
+    /// The same, once an answer told.
+    pub(super) fn told_time(&self) -> Option<Timestamp> {
+        self.clock.told()
+    }
+
     /// The portal's clock less ours.
     pub(super) fn skew(&self) -> SignedDuration {
         self.clock.skew()

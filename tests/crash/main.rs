@@ -8,6 +8,7 @@ mod hooks;
 mod install;
 mod keeping;
 mod refresh;
+mod subscriptions;
 mod work;
 
 use std::{path::Path, time::Duration};
@@ -40,6 +41,15 @@ fn lock(folder: &Path) -> Connection {
     let lock = database(folder, OpenFlags::SQLITE_OPEN_READ_WRITE);
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     lock
+}
+
+/// A number from the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long to test is not the gateway's configuration"
+)]
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// A port that was free a moment ago: the process must come back on the same one.

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-use crate::free_port;
+use crate::{free_port, number};
 
 /// How often the gateway is killed, unless the environment says otherwise.
 const KILLS: usize = 6;
@@ -31,7 +31,7 @@ const COMMANDS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_gateway_loses_no_command_and_answers_none_twice() {
-    let kills = kills();
+    let kills = number("GATEWAY_KILLS").unwrap_or(KILLS);
     let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
     let config = PortalConfig {
         limits: Limits::none(),
@@ -90,7 +90,7 @@ async fn killed_gateway_loses_no_command_and_answers_none_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_gateway_posts_no_message_of_one_key_twice() {
-    let kills = kills();
+    let kills = number("GATEWAY_KILLS").unwrap_or(KILLS);
     let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
     let config = PortalConfig {
         limits: Limits::none(),
@@ -198,7 +198,7 @@ fn posted(portal: &Portal, chat: &Chat) -> HashMap<String, usize> {
 }
 
 /// A bot that remembers its cursor and goes on after every failure.
-struct Bot {
+pub(crate) struct Bot {
     client: BotServiceClient<Channel>,
     cursor: Option<String>,
     settled: usize,
@@ -206,7 +206,7 @@ struct Bot {
 }
 
 impl Bot {
-    fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
         Self {
             client: BotServiceClient::new(channel.connect_lazy()),
@@ -216,7 +216,7 @@ impl Bot {
         }
     }
 
-    async fn register(&mut self, portal: &Portal, anna: i64, chat: &Chat) {
+    pub(crate) async fn register(&mut self, portal: &Portal, anna: i64, chat: &Chat) {
         let wish = pb::RegisterBotRequest {
             bot_code: "helper".to_owned(),
             properties: Some(pb::BotProperties {
@@ -310,7 +310,7 @@ impl Bot {
     }
 }
 
-fn reason(status: &Status) -> Option<String> {
+pub(crate) fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason)
 }
 
@@ -329,7 +329,7 @@ async fn patiently<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> 
     timeout(Duration::from_secs(30), repeated).await.unwrap()
 }
 
-fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
+pub(crate) fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
     let path = |name: &str| folder.join(name);
     Command::new(env!("CARGO_BIN_EXE_bitrix24-gateway"))
         .arg("serve")
@@ -347,15 +347,4 @@ fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long to test is not the gateway's configuration"
-)]
-fn kills() -> usize {
-    std::env::var("GATEWAY_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(KILLS)
 }

@@ -38,7 +38,7 @@ async fn each_command_is_answered_once(language: Language) {
     let mut world = World::start(language.bot_code).await;
 
     let mut bot = workshop.start_bot(world.address(), world.folder());
-    world.wait_for_command(&mut bot).await;
+    world.wait_for_commands(&mut bot).await;
     world.types("/sum 2 3");
     world.wait_for_answer("2 + 3 = 5", &mut bot).await;
 
@@ -53,27 +53,12 @@ async fn each_command_is_answered_once(language: Language) {
     world.wait_for_answer("200 + 300 = 500", &mut bot).await;
     let log = bot.log();
     assert!(log.contains("UNAVAILABLE GATEWAY_STOPPING"), "{log}");
-    assert!(bot.terminate().await.success(), "{}", bot.log());
 
-    // With a place of some other log it gets all commands again, and none a second answer.
-    let place = world.folder().join(format!("{}.cursor", language.bot_code));
-    std::fs::write(&place, "c0000000000000001-1").unwrap();
     world.types("/sum words");
-    bot = workshop.start_bot(world.address(), world.folder());
     world
         .wait_for_answer("I add whole numbers: /sum 2 3", &mut bot)
         .await;
     assert!(bot.terminate().await.success(), "{}", bot.log());
-    let log = bot.log();
-    assert!(
-        log.contains("INVALID_ARGUMENT FOREIGN_CURSOR executed=no"),
-        "{log}"
-    );
-    assert_eq!(
-        log.matches("ANSWER_OUTCOME_ALREADY_ANSWERED").count(),
-        3,
-        "{log}"
-    );
 
     let answers = [
         "2 + 3 = 5",
@@ -82,6 +67,70 @@ async fn each_command_is_answered_once(language: Language) {
         "I add whole numbers: /sum 2 3",
     ];
     assert_eq!(world.answers(), answers);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn python_bot_killed_in_the_middle_of_a_slow_command_is_replaced_by_another_worker() {
+    killed_bot_is_replaced_by_another_worker(PYTHON).await;
+}
+
+#[tokio::test]
+async fn node_bot_killed_in_the_middle_of_a_slow_command_is_replaced_by_another_worker() {
+    killed_bot_is_replaced_by_another_worker(NODE).await;
+}
+
+async fn killed_bot_is_replaced_by_another_worker(language: Language) {
+    const PROGRESS: &str = "One moment ...";
+    const ANSWER: &str = "2 + 3 = 5";
+    let workshop = Workshop::of(language).await;
+    let world = World::start(language.bot_code).await;
+    let [one, other] = ["one", "other"].map(|name| world.folder().join(name));
+    std::fs::create_dir(&one).unwrap();
+    std::fs::create_dir(&other).unwrap();
+
+    let mut first = workshop.start_bot(world.address(), &one);
+    world.wait_for_commands(&mut first).await;
+    world.types("/slow 2 3");
+    world.wait_for_answer(PROGRESS, &mut first).await;
+    let mut second = workshop.start_bot(world.address(), &other);
+    world.wait_for_workers(2, &mut second).await;
+    first.kill().await;
+    assert_eq!(world.answers(), [PROGRESS], "killed too late");
+    world.wait_for_answer(ANSWER, &mut second).await;
+
+    // The command after it comes when it is done.
+    world.types("/sum 20 30");
+    world.wait_for_answer("20 + 30 = 50", &mut second).await;
+    assert_eq!(
+        world.answers(),
+        [PROGRESS, PROGRESS, ANSWER, "20 + 30 = 50"]
+    );
+    assert!(second.terminate().await.success(), "{}", second.log());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn python_bot_that_does_not_know_a_command_lets_the_others_pass() {
+    unknown_command_holds_nothing_up(PYTHON).await;
+}
+
+#[tokio::test]
+async fn node_bot_that_does_not_know_a_command_lets_the_others_pass() {
+    unknown_command_holds_nothing_up(NODE).await;
+}
+
+async fn unknown_command_holds_nothing_up(language: Language) {
+    let workshop = Workshop::of(language).await;
+    let world = World::start(language.bot_code).await;
+    let mut bot = workshop.start_bot(world.address(), world.folder());
+    world.wait_for_commands(&mut bot).await;
+    world.register_command("other").await;
+    world.types("/other 2 3");
+    world.types("/sum 2 3");
+    world.wait_for_answer("2 + 3 = 5", &mut bot).await;
+    assert_eq!(world.answers(), ["2 + 3 = 5"]);
+    assert!(bot.terminate().await.success(), "{}", bot.log());
     world.stop().await;
 }
 

@@ -12,6 +12,9 @@ use bitrix24_gateway::{
     clock::Clock,
     config::{Config, Flags, Sources},
     lifecycle::Lifecycle,
+    proto::v1::{
+        self as pb, bot_service_client::BotServiceClient, event_service_client::EventServiceClient,
+    },
 };
 use bitrix24_sim::{Chat, Limits, Portal, PortalConfig, Sim, UserConfig};
 use tempfile::TempDir;
@@ -21,6 +24,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
+use tonic::transport::Channel;
 
 use crate::tools::Bot;
 
@@ -101,17 +105,14 @@ impl World {
         self.folder.path()
     }
 
-    /// Waits until the bot registered itself and its command, and brings it into the chat.
-    pub(crate) async fn wait_for_command(&self, bot: &mut Bot) {
+    /// Waits until the bot registered itself and its commands, and brings it into the chat.
+    pub(crate) async fn wait_for_commands(&self, bot: &mut Bot) {
         let registered = || {
             let known = self.portal.bot_by_code(self.bot_code)?;
             let commands = self.portal.commands(known.id);
-            commands
-                .iter()
-                .any(|command| command.name == "sum")
-                .then_some(known.id)
+            (commands.len() == 2).then_some(known.id)
         };
-        until("the bot registers its command", bot, || {
+        until("the bot registers its commands", bot, || {
             registered().is_some()
         })
         .await;
@@ -119,6 +120,41 @@ impl World {
         self.portal
             .add_bot_to_chat(bot_id, self.chat.id, self.anna)
             .unwrap();
+    }
+
+    /// A command that the bot knows nothing of.
+    pub(crate) async fn register_command(&self, name: &str) {
+        let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let mut client = BotServiceClient::new(channel.connect_lazy());
+        let command = pb::RegisterCommandRequest {
+            bot_code: self.bot_code.to_owned(),
+            command: name.to_owned(),
+            title: [("en".to_owned(), name.to_owned())].into(),
+            ..pb::RegisterCommandRequest::default()
+        };
+        client.register_command(command).await.unwrap();
+    }
+
+    /// Waits until the bot has so many workers at the gateway.
+    pub(crate) async fn wait_for_workers(&self, count: i32, bot: &mut Bot) {
+        let channel = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let mut client = EventServiceClient::new(channel.connect_lazy());
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let name = self.bot_code.to_owned();
+            let found = client.get_subscription(pb::GetSubscriptionRequest { name });
+            let found = found.await.unwrap().into_inner().subscription.unwrap();
+            if found.streams == count {
+                return;
+            }
+            assert!(
+                bot.runs() && Instant::now() < end,
+                "{} workers\n{}",
+                found.streams,
+                bot.log()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn types(&self, text: &str) {

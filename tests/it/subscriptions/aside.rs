@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitrix24_gateway::proto::v1::{self as pb, SetAsideReason};
+use bitrix24_sim::Fault;
 use tokio::time::sleep;
 
 use super::stage::{WORK, named, request, seconds};
@@ -88,6 +89,35 @@ async fn commands_that_are_too_old_when_their_turn_comes_are_expired_and_listed(
     assert_eq!(aside[0].delivery_attempts, 0);
     let standing = scene.standing().await;
     assert_eq!((standing.expired, standing.set_aside), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_is_not_expired_because_the_clocks_differ_and_the_portal_was_not_heard_of_yet() {
+    let (mut scene, params) = restarted_beside_a_silent_portal(Duration::ZERO).await;
+    assert_eq!(scene.work().await.handed().await.params(), params);
+    assert_eq!(scene.set_aside().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_is_expired_by_our_clock_when_the_portal_was_not_heard_of_yet() {
+    let (mut scene, _) = restarted_beside_a_silent_portal(Duration::from_secs(11 * 60)).await;
+    scene.work().await.is_quiet().await;
+    assert_eq!(scene.set_aside().await[0].reason(), SetAsideReason::Expired);
+}
+
+/// A command that was handed out before; the clock of the gateway's machine is an hour fast.
+async fn restarted_beside_a_silent_portal(pause: Duration) -> (Scene, String) {
+    let mut scene = Scene::start().await;
+    scene.set_clock_by(3600);
+    scene.helper().await;
+    let mut stream = scene.work().await;
+    scene.anna_types("/help me");
+    let params = stream.handed().await.params();
+    scene.stop().await;
+    sleep(pause).await;
+    scene.portal.faults().next(Fault::hang().always());
+    scene.start_again().await;
+    (scene, params)
 }
 
 #[tokio::test(start_paused = true)]

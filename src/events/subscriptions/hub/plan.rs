@@ -271,10 +271,14 @@ impl Hub {
             return Fate::Aside(Aside::Restored);
         }
         if event.is_command {
-            // By the portal's clock, which told when it happened.
+            // By the portal's clock, which told when it happened. After a start ours may show something else
+            // than that, until the portal was heard of: then by ours, since we have it.
             let portal = self.portals.get(&entry.portal);
-            let now = portal.map_or_else(|| self.clock.now(), |portal| portal.now());
-            let dies = event.happened_at.saturating_add(self.settings.max_age);
+            let (began, now) = match portal.and_then(|portal| portal.told_time()) {
+                Some(now) => (event.happened_at, now),
+                None => (entry.received_at, self.clock.now()),
+            };
+            let dies = began.saturating_add(self.settings.max_age);
             if dies.is_ok_and(|dies| dies < now) {
                 return Fate::Aside(Aside::Expired);
             }
