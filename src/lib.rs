@@ -8,7 +8,7 @@
 //!        | convert    ^ convert                       |
 //!        v            |                               |
 //!      bots         events/feed <- store/log <--------|--append-- events/intake
-//!        v                                            |                 ^
+//!        v          events/subscriptions              |                 ^
 //!      portal: call > limit > auth > transport -------+                 |
 //!        ^                                                              |
 //!        +------------ events/poller: calls like anyone else -----------+

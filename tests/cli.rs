@@ -24,3 +24,5 @@ mod process;
 mod serving;
 #[path = "cli/simulating.rs"]
 mod simulating;
+#[path = "cli/subscribing.rs"]
+mod subscribing;

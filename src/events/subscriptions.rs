@@ -14,7 +14,7 @@ mod stream;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -56,6 +56,8 @@ struct Inner {
     clock: Clock,
     tail: Arc<Tail>,
     life: Lifecycle,
+    /// Counts answers under way.
+    holds: AtomicU64,
     known: Mutex<Known>,
     /// One is made or deleted at a time.
     changing: tokio::sync::Mutex<()>,
@@ -113,6 +115,7 @@ impl Subscriptions {
             clock,
             tail,
             life,
+            holds: AtomicU64::new(0),
             known: Mutex::new(known),
             changing: tokio::sync::Mutex::default(),
         })))

@@ -24,6 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct StreamId(pub(super) u64);
 
+/// Tells the answers under way apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HoldId(pub(super) u64);
+
 /// What a stream takes at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
@@ -54,7 +58,7 @@ struct Row {
     redriven: bool,
     place: Place,
     /// Answers to it that are under way: meanwhile nobody else gets it.
-    holds: u32,
+    holds: Vec<HoldId>,
     /// Known once it was handed out.
     portal: Option<PortalId>,
 }
@@ -134,7 +138,7 @@ impl Board {
                 && *of == stream
             {
                 *over = true;
-                if row.holds == 0 {
+                if row.holds.is_empty() {
                     back.push(*seq);
                 }
             }
@@ -220,7 +224,7 @@ impl Board {
             attempts: delivery.attempts,
             redriven: delivery.redriven,
             place: Place::Ready,
-            holds: 0,
+            holds: Vec::new(),
             portal: None,
         };
         self.rows.insert(delivery.seq, row);
@@ -238,7 +242,7 @@ impl Board {
                 self.ready.insert(seq);
             }
         }
-        let free = |seq: &&u64| self.rows.get(seq).is_some_and(|row| row.holds == 0);
+        let free = |seq: &&u64| self.rows.get(seq).is_some_and(|row| row.holds.is_empty());
         self.ready.iter().filter(free).copied().collect()
     }
 
@@ -284,7 +288,7 @@ impl Board {
                 until,
                 over: !self.outlets.contains_key(&stream),
             },
-            holds: known.map_or(0, |row| row.holds),
+            holds: known.map(|row| row.holds.clone()).unwrap_or_default(),
             portal: Some(portal),
         };
         self.rows.insert(delivery.seq, row);
@@ -398,7 +402,7 @@ impl Board {
             };
             if let Place::Out { over, .. } = &mut row.place {
                 *over = true;
-                if row.holds == 0 {
+                if row.holds.is_empty() {
                     late.push(seq);
                 }
             }
@@ -407,19 +411,19 @@ impl Board {
     }
 
     /// An answer to an event is under way.
-    pub(super) fn hold(&mut self, seq: u64) {
+    pub(super) fn hold(&mut self, seq: u64, hold: HoldId) {
         if let Some(row) = self.rows.get_mut(&seq) {
-            row.holds += 1;
+            row.holds.push(hold);
         }
     }
 
     /// It is not any more. Says whether the event must be given back.
-    pub(super) fn let_go(&mut self, seq: u64) -> bool {
+    pub(super) fn let_go(&mut self, seq: u64, hold: HoldId) -> bool {
         let Some(row) = self.rows.get_mut(&seq) else {
             return false;
         };
-        row.holds = row.holds.saturating_sub(1);
-        row.holds == 0 && matches!(row.place, Place::Out { over: true, .. })
+        row.holds.retain(|held| *held != hold);
+        row.holds.is_empty() && matches!(row.place, Place::Out { over: true, .. })
     }
 
     /// When something is to be done although nothing happens.

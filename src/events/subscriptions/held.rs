@@ -1,8 +1,10 @@
 //! Keeps events from being handed to somebody else while they are answered.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AckId, Subscriptions, hub::Message};
+use super::{AckId, Subscriptions, board::HoldId, hub::Message};
 use crate::{events::Error, store::SubscriptionId};
 
 /// An event that is being answered. Until this is dropped nobody else is handed it in the subscriptions
@@ -10,10 +12,20 @@ use crate::{events::Error, store::SubscriptionId};
 #[derive(Debug)]
 pub struct Held {
     seq: u64,
-    held: Vec<(SubscriptionId, mpsc::UnboundedSender<Message>)>,
+    hold: HoldId,
+    told: Vec<Told>,
     over: bool,
     /// Whether the handing-out that was named goes on.
     pub is_current: bool,
+}
+
+/// A subscription that was told.
+#[derive(Debug)]
+struct Told {
+    id: SubscriptionId,
+    mailbox: mpsc::UnboundedSender<Message>,
+    /// The event is done there with its answer.
+    settles: bool,
 }
 
 impl Subscriptions {
@@ -24,44 +36,42 @@ impl Subscriptions {
     /// [`Error::ForeignAckId`] or [`Error::UnknownSubscription`].
     pub async fn hold(&self, owner: &str, ack: &AckId) -> Result<Held, Error> {
         let member = self.owning(owner, ack)?;
-        let mailbox = self.mailbox(&member);
-        let (reply, told) = oneshot::channel();
-        let hold = Message::Hold {
-            seq: ack.seq,
-            attempt: Some(ack.attempt),
-            reply,
+        let mut held = self.held(ack.seq);
+        let told = Told {
+            id: member.id,
+            mailbox: self.mailbox(&member),
+            settles: true,
         };
-        // Where the process stops nobody is handed anything.
-        let _ = mailbox.send(hold);
-        Ok(Held {
-            seq: ack.seq,
-            held: vec![(member.id, mailbox)],
-            over: false,
-            is_current: told.await.unwrap_or(true),
-        })
+        held.is_current = held.tell(told, Some(ack.attempt)).await.unwrap_or(true);
+        Ok(held)
     }
 
     /// Holds an event in those subscriptions of a caller that were made to answer commands and have it
     /// handed out.
     pub async fn hold_event(&self, owner: &str, seq: u64) -> Held {
-        let mut held = Vec::new();
+        let mut held = self.held(seq);
         for member in self.of(owner) {
             let Some(mailbox) = Self::running(&member).filter(|_| member.for_commands) else {
                 continue;
             };
-            let (reply, told) = oneshot::channel();
-            let hold = Message::Hold {
-                seq,
-                attempt: None,
-                reply,
+            let told = Told {
+                id: member.id,
+                mailbox,
+                settles: false,
             };
-            if mailbox.send(hold).is_ok() && told.await == Ok(true) {
-                held.push((member.id, mailbox));
+            let is_out = held.tell(told, None).await;
+            if let Some(last) = held.told.last_mut() {
+                last.settles = is_out == Some(true);
             }
         }
+        held
+    }
+
+    fn held(&self, seq: u64) -> Held {
         Held {
             seq,
-            held,
+            hold: HoldId(self.0.holds.fetch_add(1, Ordering::Relaxed)),
+            told: Vec::new(),
             over: false,
             is_current: true,
         }
@@ -69,18 +79,38 @@ impl Subscriptions {
 }
 
 impl Held {
-    /// The subscriptions concerned.
+    /// The subscriptions in which the event is done with its answer.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<SubscriptionId> {
-        self.held.iter().map(|(id, _)| *id).collect()
+        self.settling().map(|told| told.id).collect()
+    }
+
+    /// Tells a hub, and hears whether the event is handed out; nothing where the process stops. Whoever
+    /// stops waiting for that lets go as well.
+    async fn tell(&mut self, told: Told, attempt: Option<u32>) -> Option<bool> {
+        let (reply, answer) = oneshot::channel();
+        let hold = Message::Hold {
+            seq: self.seq,
+            hold: self.hold,
+            attempt,
+            reply,
+        };
+        let said = told.mailbox.send(hold);
+        self.told.push(told);
+        said.ok()?;
+        answer.await.ok()
+    }
+
+    fn settling(&self) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(|told| told.settles)
     }
 
     /// The event is done, which the store is still to learn. Where it cannot, the event comes again.
     pub async fn is_done(self) {
-        for (_, mailbox) in &self.held {
+        for told in self.settling() {
             let (reply, stored) = oneshot::channel();
             let seqs = vec![self.seq];
-            if mailbox.send(Message::Done { seqs, reply }).is_ok() {
+            if told.mailbox.send(Message::Done { seqs, reply }).is_ok() {
                 // Told where it failed.
                 let _ = stored.await;
             }
@@ -95,10 +125,11 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let (seq, over) = (self.seq, self.over);
-        for (_, mailbox) in &self.held {
+        let (seq, hold) = (self.seq, self.hold);
+        for told in &self.told {
+            let over = self.over && told.settles;
             // Where the process stops nobody is handed anything.
-            let _ = mailbox.send(Message::LetGo { seq, over });
+            let _ = told.mailbox.send(Message::LetGo { seq, hold, over });
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{
-    board::{Board, Count, Returned, Room, StreamId},
+    board::{Board, Count, HoldId, Returned, Room, StreamId},
     settings::Settings,
 };
 use crate::{
@@ -75,14 +75,15 @@ pub(super) enum Message {
     },
     /// An event cannot be shown to the stream that has it.
     Back(u64),
-    /// An answer is under way, if the event is handed out (this time). Tells whether it is.
+    /// An answer is under way. Tells whether the event is handed out (this time).
     Hold {
         seq: u64,
+        hold: HoldId,
         attempt: Option<u32>,
         reply: oneshot::Sender<bool>,
     },
     /// It is not any more; `over` when the store knows that the event is not to be handed out again.
-    LetGo { seq: u64, over: bool },
+    LetGo { seq: u64, hold: HoldId, over: bool },
     /// The store was changed.
     Reload,
     /// How many are where?
@@ -296,6 +297,7 @@ impl Hub {
             Message::Back(seq) => self.state.board.give_back(seq, false, now),
             Message::Hold {
                 seq,
+                hold,
                 attempt,
                 reply,
             } => {
@@ -305,14 +307,14 @@ impl Hub {
                     None => board.is_anywhere(seq),
                 };
                 // Whichever time it is: while an answer is under way nobody else gets it.
-                if attempt.is_some() || is_out {
-                    board.hold(seq);
-                }
+                board.hold(seq, hold);
                 let _ = reply.send(is_out);
             }
-            Message::LetGo { seq, over: true } => self.over(seq),
-            Message::LetGo { seq, over: false } => {
-                if self.state.board.let_go(seq) {
+            Message::LetGo {
+                seq, over: true, ..
+            } => self.over(seq),
+            Message::LetGo { seq, hold, .. } => {
+                if self.state.board.let_go(seq, hold) {
                     self.come_back(seq);
                 }
             }

@@ -79,11 +79,14 @@ async fn a_closed_stream_gives_back_all_but_what_is_being_answered() {
     let stream = hand_out(&mut board, delivery(1, None), 1);
     hand_out(&mut board, delivery(2, None), 1);
     hand_out(&mut board, delivery(3, None), 1);
-    board.hold(1);
+    board.hold(1, HoldId(7));
     let back = board.close(stream);
     assert_eq!(back, [3]);
     assert!(!board.is_out(1, 1), "this handing-out is over");
-    assert!(board.let_go(1), "and comes back when its answer has ended");
+    assert!(
+        board.let_go(1, HoldId(7)),
+        "and comes back when its answer has ended"
+    );
     board.give_back(1, true, Instant::now());
     assert_eq!(board.ready(Instant::now()), [1]);
 }
@@ -94,9 +97,11 @@ async fn what_is_being_answered_is_not_handed_out_again() {
     let stream = hand_out(&mut board, delivery(1, None), 1);
     assert_eq!(board.close(stream), [1]);
     board.give_back(1, true, Instant::now());
-    board.hold(1);
+    board.hold(1, HoldId(7));
     assert_eq!(board.ready(Instant::now()), Vec::<u64>::new());
-    assert!(!board.let_go(1), "it waits already");
+    assert!(!board.let_go(1, HoldId(8)));
+    assert_eq!(board.ready(Instant::now()), Vec::<u64>::new());
+    assert!(!board.let_go(1, HoldId(7)), "it waits already");
     assert_eq!(board.ready(Instant::now()), [1]);
 }
 
