@@ -149,8 +149,9 @@ impl Bot {
 
 /// What stands behind the command.
 pub(super) fn params(event: &pb::Event) -> String {
-    match &event.body {
-        Some(pb::event::Body::CommandAdded(added)) => added.command.clone().unwrap().params,
-        _ => panic!("not a command: {event:?}"),
-    }
+    let command = match &event.body {
+        Some(pb::event::Body::CommandAdded(added)) => added.command.clone(),
+        _ => None,
+    };
+    command.unwrap().params
 }
