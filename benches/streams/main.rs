@@ -23,7 +23,10 @@ mod common;
 mod cpu;
 #[path = "../common/memory.rs"]
 mod memory;
-#[expect(dead_code, reason = "the readers here tell their numbers several times")]
+#[expect(
+    dead_code,
+    reason = "the readers here tell their numbers several times"
+)]
 #[path = "../common/roles.rs"]
 mod roles;
 #[path = "../common/times.rs"]

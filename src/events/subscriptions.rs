@@ -22,12 +22,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use self::hub::{Hub, Message};
+use self::hub::{Hub, message::Message};
 pub use self::{
     ack_id::AckId,
     board::Room,
     held::Held,
-    hub::Eyes,
+    hub::message::Eyes,
     manage::{Details, LaidAside},
     settings::{Settings, Wish},
     stream::{Delivered, Deliveries, Given},

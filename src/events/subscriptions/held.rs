@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AckId, Subscriptions, board::HoldId, hub::Message};
+use super::{AckId, Subscriptions, board::HoldId, hub::message::Message};
 use crate::{events::Error, store::SubscriptionId};
 
 /// An event that is being answered. Until this is dropped nobody else is handed it in the subscriptions

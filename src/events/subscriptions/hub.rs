@@ -6,6 +6,7 @@
 //! Invariant: nothing is handed out before the store knows of it, and nothing that is done is handed out
 //! again once whoever said so was told.
 
+pub(super) mod message;
 mod plan;
 
 use std::{
@@ -17,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -25,15 +25,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use self::message::{Counted, Eyes, Handed, Message, Opened, Reply};
 use super::{
-    board::{Board, Count, HoldId, Returned, Room, StreamId},
+    board::{Board, Returned, Room, StreamId},
     settings::Settings,
 };
 use crate::{
     clock::Clock,
-    events::{LogEntry, reader::Reader},
+    events::reader::Reader,
     fault::Chain,
-    ids::{BotCode, PortalId},
     portal::{Health, Portals},
     store::{self, Aside, Store, SubscriptionId, Turn},
 };
@@ -46,80 +46,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What a stream that does not read holds in memory, bytes; the rest it reads from the store.
 const BUFFERED: usize = 256 << 10;
-
-/// Says whether the caller may see what happened to a bot.
-pub type Eyes = Arc<dyn Fn(&PortalId, &BotCode) -> bool + Send + Sync>;
-
-/// What is said to a hub.
-pub(super) enum Message {
-    /// A stream begins.
-    Open {
-        room: Room,
-        eyes: Eyes,
-        reply: oneshot::Sender<Opened>,
-    },
-    /// A stream is over.
-    Close(StreamId),
-    /// The caller may see something else than before.
-    See(Eyes),
-    /// Events are done.
-    Done {
-        seqs: Vec<u64>,
-        reply: oneshot::Sender<Result<(), store::Error>>,
-    },
-    /// Handings-out may take as long from now, by event and attempt. Those that are over are told.
-    Extend {
-        wanted: Vec<(u64, u32)>,
-        by: Duration,
-        reply: oneshot::Sender<Vec<(u64, u32)>>,
-    },
-    /// An event cannot be shown to the stream that has it.
-    Back(u64),
-    /// An answer is under way. Tells whether the event is handed out (this time).
-    Hold {
-        seq: u64,
-        hold: HoldId,
-        attempt: Option<u32>,
-        reply: oneshot::Sender<bool>,
-    },
-    /// It is not any more; `over` when the store knows that the event is not to be handed out again.
-    LetGo { seq: u64, hold: HoldId, over: bool },
-    /// The store was changed.
-    Reload,
-    /// How many are where?
-    Count(oneshot::Sender<Counted>),
-    /// The subscription is gone.
-    End,
-}
-
-/// What a new stream gets.
-pub(super) struct Opened {
-    pub(super) stream: StreamId,
-    pub(super) inbox: mpsc::UnboundedReceiver<Handed>,
-    pub(super) buffered: Arc<AtomicUsize>,
-}
-
-/// How a subscription is doing.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Counted {
-    pub(super) count: Count,
-    pub(super) scanned: u64,
-}
-
-/// What a stream is given.
-pub(super) enum Handed {
-    Event {
-        seq: u64,
-        attempt: u32,
-        lease_until: Timestamp,
-        /// Where it is not, the stream reads it from the store.
-        entry: Option<Arc<LogEntry>>,
-    },
-    /// Events may be missing.
-    Gap(Arc<LogEntry>),
-    /// Events are missing that were removed before anybody took them, of this bot where that is known.
-    Removed(Option<store::Removed>),
-}
 
 /// Hands the events of one subscription to its streams.
 pub(super) struct Hub {
@@ -465,6 +391,3 @@ impl Hub {
         let _ = stream.outbox.send(handed);
     }
 }
-
-/// Whoever said that events are done.
-type Reply = oneshot::Sender<Result<(), store::Error>>;

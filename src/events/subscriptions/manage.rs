@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{Member, Settings, Subscriptions, hub::Message};
+use super::{Member, Settings, Subscriptions, hub::message::Message};
 use crate::{
     events::{Error, LogEntry},
     store::{

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ack_id::AckId,
     board::StreamId,
-    hub::{Eyes, Handed, Message, Opened},
+    hub::message::{Eyes, Handed, Message, Opened},
 };
 use crate::{
     events::{Error, LogEntry},
