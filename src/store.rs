@@ -129,8 +129,8 @@ struct Inner {
     changing_keys: Mutex<()>,
     path: PathBuf,
     log_id: LogId,
-    /// Counts erasures.
-    erasures: AtomicU64,
+    /// Counts removals.
+    removals: AtomicU64,
     head: watch::Receiver<u64>,
     writer: Writer,
     readers: Readers,
@@ -160,7 +160,7 @@ impl Store {
                     changing_keys: Mutex::default(),
                     path,
                     log_id: database.log_id,
-                    erasures: AtomicU64::new(0),
+                    removals: AtomicU64::new(0),
                     head,
                     writer,
                     readers,

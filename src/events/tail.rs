@@ -49,14 +49,14 @@ struct Ring {
     bytes: usize,
     after: u64,
     until: u64,
-    /// Erasures that it has heard of.
-    erasures: u64,
+    /// Removals that it has heard of.
+    removals: u64,
 }
 
 impl Tail {
     pub(super) fn new(store: Store) -> Self {
         let head = store.head();
-        let erasures = store.erasures();
+        let removals = store.removals();
         Self {
             store,
             ring: Mutex::new(Ring {
@@ -64,7 +64,7 @@ impl Tail {
                 bytes: 0,
                 after: head,
                 until: head,
-                erasures,
+                removals,
             }),
             reading: tokio::sync::Mutex::default(),
         }
@@ -79,7 +79,7 @@ impl Tail {
         if let Some(found) = self.look(seq) {
             return Ok(found);
         }
-        let erasures = self.store.erasures();
+        let removals = self.store.removals();
         let page = self.store.read(seq, READ, Filter::default()).await?;
         if page.floor > seq || !page.removed.is_empty() {
             return Ok(Found::Behind);
@@ -87,7 +87,7 @@ impl Tail {
         let read = page.entries.into_iter().map(LogEntry::new).map(Arc::new);
         let read: Vec<_> = read.collect();
         let mut ring = self.lock();
-        ring.extend(seq, page.next_after, read, erasures);
+        ring.extend(seq, page.next_after, read, removals);
         drop(ring);
         Ok(self.look(seq).unwrap_or(Found::Behind))
     }
@@ -95,11 +95,11 @@ impl Tail {
     /// What is here; `None` when it must be read first.
     fn look(&self, seq: u64) -> Option<Found> {
         let mut ring = self.lock();
-        let erasures = self.store.erasures();
-        if ring.erasures != erasures {
+        let removals = self.store.removals();
+        if ring.removals != removals {
             let until = ring.until;
             ring.clear(until);
-            ring.erasures = erasures;
+            ring.removals = removals;
         }
         if seq < ring.after {
             return Some(Found::Behind);
@@ -130,10 +130,10 @@ impl Tail {
 
 impl Ring {
     /// Adds what was read after a number; what was there before goes where it does not join on.
-    fn extend(&mut self, after: u64, until: u64, read: Vec<Arc<LogEntry>>, erasures: u64) {
-        if self.until != after || self.erasures != erasures {
+    fn extend(&mut self, after: u64, until: u64, read: Vec<Arc<LogEntry>>, removals: u64) {
+        if self.until != after || self.removals != removals {
             self.clear(after);
-            self.erasures = erasures;
+            self.removals = removals;
         }
         self.until = until;
         for entry in read {

@@ -39,15 +39,15 @@ impl Store {
             Ok(())
         })
         .await?;
-        self.inner.erasures.fetch_add(1, Ordering::Relaxed);
+        self.inner.removals.fetch_add(1, Ordering::Relaxed);
         self.erase_history(portal).await
     }
 
-    /// How often something was erased since the store was opened: whoever keeps events elsewhere forgets
-    /// them when this changes.
+    /// How often entries of the log were removed since the store was opened, because they were erased or
+    /// kept long enough: whoever keeps events elsewhere forgets them when this changes.
     #[must_use]
-    pub fn erasures(&self) -> u64 {
-        self.inner.erasures.load(Ordering::Relaxed)
+    pub fn removals(&self) -> u64 {
+        self.inner.removals.load(Ordering::Relaxed)
     }
 
     /// Erases what an erasure that was broken off has left.
@@ -77,7 +77,7 @@ impl Store {
                 .write(move |connection| step(connection, portal.as_str()))
                 .await?;
             // What was read meanwhile is forgotten as well.
-            self.inner.erasures.fetch_add(1, Ordering::Relaxed);
+            self.inner.removals.fetch_add(1, Ordering::Relaxed);
             if !more {
                 return Ok(());
             }

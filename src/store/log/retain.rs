@@ -3,6 +3,8 @@
 //! By age from the oldest end, whosever it is. By weight from those that take more than their share:
 //! a bot that is talked to without end does not push out the history of the others.
 
+use std::sync::atomic::Ordering;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -46,6 +48,9 @@ impl Store {
                     break;
                 }
             }
+        }
+        if expired.entries > 0 {
+            self.inner.removals.fetch_add(1, Ordering::Relaxed);
         }
         Ok(expired)
     }
