@@ -118,7 +118,8 @@ impl Feed {
             }
             self.after = self.reader.looked();
             if self.reader.is_behind() {
-                let stretch = self.reader.read().await?;
+                // Apart: of the streams that wait each would keep room for it.
+                let stretch = Box::pin(self.reader.read()).await?;
                 self.after = self.after.max(stretch.floor);
                 self.missing.extend(stretch.missing);
                 self.buffer.extend(stretch.entries);

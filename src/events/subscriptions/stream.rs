@@ -121,7 +121,8 @@ impl Deliveries {
                     self.buffered.fetch_sub(entry.bytes, Ordering::Relaxed);
                     entry
                 }
-                None => match self.store.find(seq).await? {
+                // Apart: of the streams that wait each would keep room for it.
+                None => match Box::pin(self.store.find(seq)).await? {
                     Some(stored) => Arc::new(LogEntry::new(stored)),
                     // Erased a moment ago; so is the delivery.
                     None => {
