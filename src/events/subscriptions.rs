@@ -1,6 +1,6 @@
 //! Named subscriptions: who has one, and what is done with it.
 //!
-//! Each has a [`hub`] that hands its events to its streams; it is started when the subscription is first
+//! Each has a `hub` that hands its events to its streams; it is started when the subscription is first
 //! used and runs as long as the process. What is to be remembered is in the store.
 
 mod ack_id;
@@ -143,14 +143,8 @@ impl Subscriptions {
         mailbox.send(open).map_err(|_| Error::Stopping)?;
         let opened = opened.await.map_err(|_| Error::Stopping)?;
         let stop = self.0.life.stop().clone();
-        let who = (member.id, member.name.clone());
-        Ok(Deliveries::new(
-            who,
-            self.0.store.clone(),
-            opened,
-            mailbox,
-            stop,
-        ))
+        let kept = (self.0.store.clone(), self.0.clock);
+        Ok(Deliveries::new(&member, kept, opened, mailbox, stop))
     }
 
     async fn made(

@@ -69,11 +69,11 @@ enum Place {
     Ready,
     /// To be handed out then.
     Later(Instant),
-    /// Handed out.
+    /// Handed out. As long as it was not sent it may wait: nobody can work on it.
     Out {
         stream: StreamId,
         bytes: usize,
-        until: Instant,
+        until: Option<Instant>,
         /// The stream or the lease is over, which counts once no answer is under way.
         over: bool,
     },
@@ -127,19 +127,23 @@ impl Board {
         self.outlets.insert(stream, outlet);
     }
 
-    /// Ends a stream. What it had is given back, but for what is being answered.
-    pub(super) fn close(&mut self, stream: StreamId) -> Vec<u64> {
+    /// Ends a stream. What it had is given back, but for what is being answered; whether it was sent is
+    /// told with it.
+    pub(super) fn close(&mut self, stream: StreamId) -> Vec<(u64, bool)> {
         self.outlets.remove(&stream);
         let mut back = Vec::new();
         for (seq, row) in &mut self.rows {
             if let Place::Out {
-                stream: of, over, ..
+                stream: of,
+                until,
+                over,
+                ..
             } = &mut row.place
                 && *of == stream
             {
                 *over = true;
                 if row.holds.is_empty() {
-                    back.push(*seq);
+                    back.push((*seq, until.is_some()));
                 }
             }
         }
@@ -264,7 +268,6 @@ impl Board {
         delivery: Delivery,
         portal: PortalId,
         (stream, bytes): (StreamId, usize),
-        until: Instant,
     ) {
         self.ready.remove(&delivery.seq);
         let known = self.rows.get(&delivery.seq);
@@ -285,14 +288,20 @@ impl Board {
             place: Place::Out {
                 stream,
                 bytes,
-                until,
+                until: None,
                 over: !self.outlets.contains_key(&stream),
             },
             holds: known.map(|row| row.holds.clone()).unwrap_or_default(),
             portal: Some(portal),
         };
         self.rows.insert(delivery.seq, row);
-        self.leases.insert((until, delivery.seq));
+    }
+
+    /// This handing-out of an event is on its way to the caller: from now on it is limited in time.
+    pub(super) fn sent(&mut self, seq: u64, attempt: u32, until: Instant) {
+        if self.is_out(seq, attempt) {
+            self.extend(seq, until);
+        }
     }
 
     /// An event is over, one way or another. Names its dialog when more of that may wait.
@@ -323,7 +332,9 @@ impl Board {
                 until,
                 ..
             } => {
-                self.leases.remove(&(until, seq));
+                if let Some(until) = until {
+                    self.leases.remove(&(until, seq));
+                }
                 self.free(stream, bytes);
             }
         }
@@ -384,8 +395,9 @@ impl Board {
         if let Some(row) = self.rows.get_mut(&seq)
             && let Place::Out { until, .. } = &mut row.place
         {
-            self.leases.remove(&(*until, seq));
-            *until = to;
+            if let Some(before) = until.replace(to) {
+                self.leases.remove(&(before, seq));
+            }
             self.leases.insert((to, seq));
         }
     }

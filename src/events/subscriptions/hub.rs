@@ -200,8 +200,12 @@ impl Hub {
             Message::Open { room, eyes, reply } => self.open(room, eyes, reply),
             Message::Close(stream) => {
                 self.state.streams.remove(&stream);
-                for seq in self.state.board.close(stream) {
-                    self.come_back(seq);
+                for (seq, sent) in self.state.board.close(stream) {
+                    if sent {
+                        self.come_back(seq);
+                    } else {
+                        self.state.returning.insert(seq, false);
+                    }
                 }
             }
             Message::See(eyes) => self.state.eyes = Some(eyes),
@@ -219,6 +223,10 @@ impl Hub {
                 }
                 // Whoever asked may have left.
                 let _ = reply.send(over);
+            }
+            Message::Sent { seq, attempt } => {
+                let until = now + self.settings.max_processing;
+                self.state.board.sent(seq, attempt, until);
             }
             Message::Back(seq) => self.state.board.give_back(seq, false, now),
             Message::Hold {

@@ -16,11 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Member,
     ack_id::AckId,
     board::StreamId,
     hub::message::{Eyes, Handed, Message, Opened},
 };
 use crate::{
+    clock::Clock,
     events::{Error, LogEntry},
     store::{Removed, Store, SubscriptionId},
 };
@@ -30,7 +32,9 @@ use crate::{
 pub struct Deliveries {
     subscription: SubscriptionId,
     name: String,
+    max_processing: Duration,
     store: Store,
+    clock: Clock,
     stream: StreamId,
     inbox: mpsc::UnboundedReceiver<Handed>,
     buffered: Arc<AtomicUsize>,
@@ -64,8 +68,8 @@ pub struct Delivered {
 
 impl Deliveries {
     pub(super) fn new(
-        (subscription, name): (SubscriptionId, String),
-        store: Store,
+        member: &Member,
+        (store, clock): (Store, Clock),
         opened: Opened,
         mailbox: mpsc::UnboundedSender<Message>,
         stop: CancellationToken,
@@ -76,9 +80,11 @@ impl Deliveries {
             buffered,
         } = opened;
         Self {
-            subscription,
-            name,
+            subscription: member.id,
+            name: member.name.clone(),
+            max_processing: member.settings.max_processing,
             store,
+            clock,
             stream,
             inbox,
             buffered,
@@ -106,15 +112,14 @@ impl Deliveries {
                 Ok(None) => return Err(Error::UnknownSubscription(self.name.clone())),
                 Ok(Some(handed)) => handed,
             };
-            let (seq, attempt, lease_until, entry) = match handed {
+            let (seq, attempt, entry) = match handed {
                 Handed::Gap(entry) => return Ok(Given::Entry(entry)),
                 Handed::Removed(bot) => return Ok(Given::Removed(bot)),
                 Handed::Event {
                     seq,
                     attempt,
-                    lease_until,
                     entry,
-                } => (seq, attempt, lease_until, entry),
+                } => (seq, attempt, entry),
             };
             let entry = match entry {
                 Some(entry) => {
@@ -131,6 +136,10 @@ impl Deliveries {
                     }
                 },
             };
+            // What the caller does not read stays here, and takes none of its time.
+            self.say(Message::Sent { seq, attempt });
+            let lease_until = self.clock.now().saturating_add(self.max_processing);
+            let lease_until = lease_until.unwrap_or(Timestamp::MAX);
             return Ok(Given::Event(Delivered {
                 entry,
                 ack_id: AckId {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::sleep;
 
-use super::stage::{named, request};
+use super::stage::{named, request, seconds};
 use crate::scene::Scene;
 
 #[tokio::test(start_paused = true)]
@@ -48,23 +48,31 @@ async fn bytes_bound_a_stream_too_and_an_event_beyond_them_comes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_stalls_gets_everything_afterwards() {
+async fn a_reader_that_stalls_an_hour_gets_everything_afterwards_and_nothing_is_set_aside() {
     let mut scene = Scene::start().await;
     scene.helper().await;
-    let mut stream = scene.work().await;
+    let mut wish = named();
+    wish.max_age = seconds(4 * 3600);
+    wish.max_processing = seconds(60);
+    let mut stream = scene.subscribe(request(wish)).await;
     let mut typed = BTreeSet::new();
-    for number in 0..150 {
+    // Far more than lies on the way to a client that does not read.
+    let long = "x".repeat(15_000);
+    for number in 0..300 {
         let chat = scene.another_chat();
-        scene.types_in(chat, &format!("/help {number}"));
-        typed.insert(number.to_string());
+        let text = format!("{number} {long}");
+        scene.types_in(chat, &format!("/help {text}"));
+        typed.insert(text);
         sleep(Duration::from_secs(1)).await;
     }
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(scene.set_aside().await, []);
     let mut seen = BTreeSet::new();
-    for _ in 0..150 {
+    while seen.len() < typed.len() {
         let handed = stream.handed().await;
-        assert_eq!(handed.attempt, 1);
         scene.acknowledge(&handed).await;
         seen.insert(handed.params());
     }
     assert_eq!(seen, typed);
+    assert_eq!(scene.set_aside().await, []);
 }

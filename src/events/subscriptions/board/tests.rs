@@ -23,7 +23,9 @@ fn hand_out(board: &mut Board, delivery: Delivery, bytes: usize) -> StreamId {
     board.reserve(stream, bytes);
     let until = Instant::now() + Duration::from_secs(600);
     let portal = PortalId::default_portal();
-    board.handed_out(delivery, portal, (stream, bytes), until);
+    let (seq, attempt) = (delivery.seq, delivery.handouts);
+    board.handed_out(delivery, portal, (stream, bytes));
+    board.sent(seq, attempt, until);
     stream
 }
 
@@ -81,7 +83,7 @@ async fn a_closed_stream_gives_back_all_but_what_is_being_answered() {
     hand_out(&mut board, delivery(3, None), 1);
     board.hold(1, HoldId(7));
     let back = board.close(stream);
-    assert_eq!(back, [3]);
+    assert_eq!(back, [(3, true)]);
     assert!(!board.is_out(1, 1), "this handing-out is over");
     assert!(
         board.let_go(1, HoldId(7)),
@@ -95,7 +97,7 @@ async fn a_closed_stream_gives_back_all_but_what_is_being_answered() {
 async fn what_is_being_answered_is_not_handed_out_again() {
     let mut board = with_streams(1);
     let stream = hand_out(&mut board, delivery(1, None), 1);
-    assert_eq!(board.close(stream), [1]);
+    assert_eq!(board.close(stream), [(1, true)]);
     board.give_back(1, true, Instant::now());
     board.hold(1, HoldId(7));
     assert_eq!(board.ready(Instant::now()), Vec::<u64>::new());
@@ -170,4 +172,17 @@ async fn what_the_store_knows_is_taken_in_once() {
     hand_out(&mut board, handed, 1);
     board.take_in(heads());
     assert_eq!(board.ready(Instant::now()), [5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_is_never_late_and_is_told_apart_when_its_stream_ends() {
+    let mut board = with_streams(1);
+    let stream = board.outlet_for(1).unwrap();
+    board.reserve(stream, 1);
+    let portal = PortalId::default_portal();
+    board.handed_out(delivery(1, None), portal, (stream, 1));
+    hand_out(&mut board, delivery(2, None), 1);
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    assert_eq!(board.late(Instant::now()), [2]);
+    assert_eq!(board.close(stream), [(1, false), (2, true)]);
 }

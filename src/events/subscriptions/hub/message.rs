@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -43,6 +42,8 @@ pub(in crate::events::subscriptions) enum Message {
         by: Duration,
         reply: oneshot::Sender<Vec<(u64, u32)>>,
     },
+    /// A handing-out is on its way to the caller.
+    Sent { seq: u64, attempt: u32 },
     /// An event cannot be shown to the stream that has it.
     Back(u64),
     /// An answer is under way. Tells whether the event is handed out (this time).
@@ -81,7 +82,6 @@ pub(in crate::events::subscriptions) enum Handed {
     Event {
         seq: u64,
         attempt: u32,
-        lease_until: Timestamp,
         /// Where it is not, the stream reads it from the store.
         entry: Option<Arc<LogEntry>>,
     },

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -209,10 +208,6 @@ impl Hub {
                 Handed::Event { .. } => {}
             }
         }
-        let (now, wall) = (Instant::now(), self.clock.now());
-        let lease_until = wall
-            .saturating_add(self.settings.max_processing)
-            .unwrap_or(Timestamp::MAX);
         for handout in plan.handouts {
             let Handout {
                 delivery,
@@ -220,10 +215,9 @@ impl Hub {
                 stream,
             } = handout;
             let (seq, attempt) = (delivery.seq, delivery.handouts);
-            let until = now + self.settings.max_processing;
             let portal = entry.portal.clone();
             let place = (stream, entry.bytes);
-            self.state.board.handed_out(delivery, portal, place, until);
+            self.state.board.handed_out(delivery, portal, place);
             let buffered = self.state.streams.get(&stream);
             let buffered = buffered.map_or(0, |it| it.buffered.load(Ordering::Relaxed));
             let entry = (buffered < BUFFERED).then_some(entry);
@@ -232,7 +226,6 @@ impl Hub {
                 Handed::Event {
                     seq,
                     attempt,
-                    lease_until,
                     entry,
                 },
             );
