@@ -235,8 +235,8 @@ impl Board {
         self.ready.insert(delivery.seq);
     }
 
-    /// What is to be handed out, in order. What is being answered is not.
-    pub(super) fn ready(&mut self, now: Instant) -> Vec<u64> {
+    /// Ends the pauses that are over.
+    pub(super) fn wake(&mut self, now: Instant) {
         while let Some((at, seq)) = self.later.first().copied()
             && at <= now
         {
@@ -246,6 +246,10 @@ impl Board {
                 self.ready.insert(seq);
             }
         }
+    }
+
+    /// What is to be handed out, in order. What is being answered is not.
+    pub(super) fn ready(&self) -> Vec<u64> {
         let free = |seq: &&u64| self.rows.get(seq).is_some_and(|row| row.holds.is_empty());
         self.ready.iter().filter(free).copied().collect()
     }

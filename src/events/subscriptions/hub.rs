@@ -307,6 +307,8 @@ impl Hub {
     /// Stores that events are done, and that others were tried as often as they may.
     async fn finish(&mut self, done: Vec<(Vec<u64>, Reply)>) {
         let now = Instant::now();
+        // Whether or not anybody has room: what is due must not stay due.
+        self.state.board.wake(now);
         for seq in self.state.board.late(now) {
             self.come_back(seq);
         }

@@ -29,6 +29,12 @@ fn hand_out(board: &mut Board, delivery: Delivery, bytes: usize) -> StreamId {
     stream
 }
 
+/// What is to be handed out now.
+fn ready(board: &mut Board) -> Vec<u64> {
+    board.wake(Instant::now());
+    board.ready()
+}
+
 fn with_streams(count: u64) -> Board {
     let mut board = Board::default();
     for stream in 0..count {
@@ -69,7 +75,7 @@ async fn what_follows_in_a_dialog_is_named_when_the_first_is_over() {
     assert_eq!(board.over(1).as_deref(), Some("d"));
     assert!(board.is_busy("d"), "until the next one was looked up");
     board.go_on("d", Some(delivery(2, Some("d"))));
-    assert_eq!(board.ready(Instant::now()), [2]);
+    assert_eq!(ready(&mut board), [2]);
     assert_eq!(board.over(2), None);
     assert!(!board.is_busy("d"));
     assert_eq!(board.waiting(), 0);
@@ -90,7 +96,7 @@ async fn a_closed_stream_gives_back_all_but_what_is_being_answered() {
         "and comes back when its answer has ended"
     );
     board.give_back(1, true, Instant::now());
-    assert_eq!(board.ready(Instant::now()), [1]);
+    assert_eq!(ready(&mut board), [1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,11 +106,11 @@ async fn what_is_being_answered_is_not_handed_out_again() {
     assert_eq!(board.close(stream), [(1, true)]);
     board.give_back(1, true, Instant::now());
     board.hold(1, HoldId(7));
-    assert_eq!(board.ready(Instant::now()), Vec::<u64>::new());
+    assert_eq!(ready(&mut board), Vec::<u64>::new());
     assert!(!board.let_go(1, HoldId(8)));
-    assert_eq!(board.ready(Instant::now()), Vec::<u64>::new());
+    assert_eq!(ready(&mut board), Vec::<u64>::new());
     assert!(!board.let_go(1, HoldId(7)), "it waits already");
-    assert_eq!(board.ready(Instant::now()), [1]);
+    assert_eq!(ready(&mut board), [1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +128,7 @@ async fn attempts_end_and_pauses_between_them_grow() {
         let due = board.next_due().unwrap_or(now);
         pauses.push((due - now).as_secs());
         tokio::time::advance(due - now).await;
-        assert_eq!(board.ready(Instant::now()), [1]);
+        assert_eq!(ready(&mut board), [1]);
         next = board.next_handout(1).unwrap();
     }
     assert_eq!(pauses, [0, 1]);
@@ -165,13 +171,13 @@ async fn what_the_store_knows_is_taken_in_once() {
         ]
     };
     board.take_in(heads());
-    assert_eq!(board.ready(Instant::now()), [1, 5]);
+    assert_eq!(ready(&mut board), [1, 5]);
     assert_eq!(board.waiting(), 4);
     let handed = board.next_handout(1).unwrap();
     assert_eq!(handed.handouts, 2);
     hand_out(&mut board, handed, 1);
     board.take_in(heads());
-    assert_eq!(board.ready(Instant::now()), [5]);
+    assert_eq!(ready(&mut board), [5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,4 +191,20 @@ async fn what_was_not_sent_is_never_late_and_is_told_apart_when_its_stream_ends(
     tokio::time::advance(Duration::from_secs(3600)).await;
     assert_eq!(board.late(Instant::now()), [2]);
     assert_eq!(board.close(stream), [(1, false), (2, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_over_is_due_no_more_whether_or_not_a_stream_has_room() {
+    let mut board = with_streams(1);
+    let mut second = delivery(1, None);
+    second.handouts = 2;
+    hand_out(&mut board, second, 1);
+    board.give_back(1, true, Instant::now());
+    hand_out(&mut board, delivery(2, None), 1);
+    hand_out(&mut board, delivery(3, None), 1);
+    assert!(board.outlet_for(0).is_none());
+    tokio::time::advance(Duration::from_secs(5)).await;
+    board.wake(Instant::now());
+    assert!(board.next_due().is_none_or(|due| due > Instant::now()));
+    assert_eq!(board.ready(), [1]);
 }

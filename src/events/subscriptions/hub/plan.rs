@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{BUFFERED, Handed, Hub, StreamId};
@@ -88,7 +87,7 @@ impl Hub {
 
     /// Those that wait already.
     async fn plan_known(&mut self, plan: &mut Plan) -> Result<(), store::Error> {
-        for seq in self.state.board.ready(Instant::now()) {
+        for seq in self.state.board.ready() {
             if self.state.board.outlet_for(0).is_none() {
                 break;
             }
