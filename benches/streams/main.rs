@@ -65,6 +65,8 @@ struct Plan {
     burst: usize,
     /// Streams on which nothing happens, and their connections.
     idle: (usize, usize),
+    /// For how long, so that what their opening took up was given back and heartbeats were sent.
+    quiet: Duration,
     /// Commands that are answered.
     answers: usize,
 }
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
             singles: 5,
             burst: 50,
             idle: (200, 10),
+            quiet: Duration::from_secs(3),
             answers: 200,
         })),
         _ => on_one_thread(measure(Plan {
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
             singles: 40,
             burst: 500,
             idle: (2000, 50),
+            quiet: Duration::from_secs(35),
             answers: 5000,
         })),
     };
@@ -170,7 +174,7 @@ async fn idle(plan: Plan, world: &World) -> Outcome<()> {
     let gateway = world.gateway().await?;
     let before = megabytes(&gateway.process, "VmRSS")?;
     let readers = Readers::start(&gateway.address, streams, connections).await?;
-    sleep(Duration::from_secs(3)).await;
+    sleep(plan.quiet).await;
     let after = megabytes(&gateway.process, "VmRSS")?;
     drop(readers);
     println!("\n{streams} idle streams on {connections} connections: {before:.1} MB before");
