@@ -11,6 +11,7 @@ mod answers;
 mod bare;
 mod post;
 mod readers;
+mod stalled;
 mod world;
 
 #[path = "../webhooks/body.rs"]
@@ -67,6 +68,8 @@ struct Plan {
     idle: (usize, usize),
     /// For how long, so that what their opening took up was given back and heartbeats were sent.
     quiet: Duration,
+    /// Streams that nobody reads, and the events for them.
+    stalled: (usize, usize),
     /// Commands that are answered.
     answers: usize,
 }
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
             burst: 50,
             idle: (200, 10),
             quiet: Duration::from_secs(3),
+            stalled: (5, 500),
             answers: 200,
         })),
         _ => on_one_thread(measure(Plan {
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
             burst: 500,
             idle: (2000, 50),
             quiet: Duration::from_secs(35),
+            stalled: (20, 6000),
             answers: 5000,
         })),
     };
@@ -114,6 +119,8 @@ async fn measure(plan: Plan) -> Outcome<()> {
     let world = World::new().await?;
     fan_out(plan, &world).await?;
     idle(plan, &world).await?;
+    let (streams, events) = plan.stalled;
+    stalled::measure(streams, events, &world).await?;
     answers::measure(plan.answers, &world).await
 }
 

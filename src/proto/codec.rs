@@ -16,7 +16,7 @@ const TOGETHER: usize = 32 << 10;
 
 /// Encodes `T`, decodes `U`.
 #[derive(Debug)]
-pub struct SmallBuffers<T, U>(ProstCodec<T, U>);
+pub(crate) struct SmallBuffers<T, U>(ProstCodec<T, U>);
 
 impl<T, U> Default for SmallBuffers<T, U> {
     fn default() -> Self {
