@@ -1,6 +1,7 @@
 //! The command line.
 
 mod callers;
+mod healthcheck;
 mod keys;
 mod place;
 mod portals;
@@ -14,8 +15,8 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
-    callers::CallersCommand, keys::KeysCommand, portals::PortalsCommand, store::StoreCommand,
-    subscriptions::SubscriptionsCommand,
+    callers::CallersCommand, healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand,
+    store::StoreCommand, subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
@@ -37,6 +38,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(Serve),
+    /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
+    Healthcheck(Healthcheck),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
     #[cfg(feature = "sim")]
     Demo,
@@ -93,6 +96,7 @@ impl Cli {
     async fn act(self) -> ExitCode {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {
                 Ok(()) => ExitCode::SUCCESS,

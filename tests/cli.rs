@@ -18,6 +18,8 @@ mod callers;
 mod failures;
 #[path = "cli/keeping.rs"]
 mod keeping;
+#[path = "cli/looking.rs"]
+mod looking;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/serving.rs"]
