@@ -1,5 +1,6 @@
 //! Wires the parts together, and takes them apart in order.
 
+mod check;
 mod credentials;
 mod health;
 mod keeping;
@@ -7,6 +8,7 @@ mod sealing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use self::check::{check, limits};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -72,6 +74,9 @@ pub enum Error {
     /// What the store holds cannot be used.
     #[error("store: {}", Chain(.0))]
     Bots(#[from] bots::Error),
+    /// Logs cannot be written so.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod callers;
+mod check;
 mod healthcheck;
 mod keys;
 mod place;
@@ -15,15 +16,15 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
-    callers::CallersCommand, healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand,
-    store::StoreCommand, subscriptions::SubscriptionsCommand,
+    callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
+    portals::PortalsCommand, store::StoreCommand, subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
     clock::Clock,
     config::{self, Config, Flags, Sources},
     fault::Chain,
-    grpc, lifecycle, telemetry,
+    grpc, http, lifecycle, telemetry,
 };
 
 /// One typed gRPC API in front of Bitrix24 chat-bots.
@@ -48,6 +49,8 @@ enum Command {
     Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
+    /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
+    Check(Check),
     /// Look the store over, copy it, restore a copy.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -96,6 +99,7 @@ impl Cli {
     async fn act(self) -> ExitCode {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Check(check) => check.run().await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {
@@ -179,7 +183,8 @@ impl Serve {
                 error @ (app::Error::Transport(_)
                 | app::Error::Settings(_)
                 | app::Error::Callers(_)
-                | app::Error::Door(grpc::Error::Tls(_))),
+                | app::Error::Door(grpc::Error::Tls(_))
+                | app::Error::Http(http::Error::Tls(_))),
             ) => {
                 return fail(USAGE, &error);
             }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod callers;
+mod effective;
 mod grpc;
 mod http;
 mod layers;
@@ -44,6 +45,7 @@ use crate::{
 pub use self::{
     admin::AdminSocket,
     callers::Reload,
+    effective::{Setting, effective},
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,

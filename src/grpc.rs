@@ -16,6 +16,7 @@ mod door;
 mod events;
 mod info;
 mod ledger;
+mod limits;
 mod messages;
 mod portals;
 mod status;
@@ -35,6 +36,7 @@ pub use self::{
     audit::Audit,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
+    limits::{LIMITS, Limit, Most},
 };
 use crate::{
     bots::Bots,

@@ -14,6 +14,8 @@
 mod admitting;
 #[path = "cli/callers.rs"]
 mod callers;
+#[path = "cli/checking.rs"]
+mod checking;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/keeping.rs"]
