@@ -11,6 +11,7 @@ use figment::{
 };
 
 use super::{DEFAULTS, Error, Raw};
+use crate::lifecycle::Fault;
 
 /// Settings in the environment start with this.
 const PREFIX: &str = "BITRIX24_GATEWAY__";
@@ -49,6 +50,15 @@ impl Sources {
             environment,
             flags,
         }
+    }
+}
+
+impl Sources {
+    /// The task that a test wants to see panic; nobody else's build listens.
+    pub(super) fn fault(&self) -> Fault {
+        let named = |(key, _): &&(String, String)| key == "BITRIX24_GATEWAY_TEST_PANIC";
+        let chosen = self.environment.iter().find(named);
+        Fault(chosen.map(|(_, task)| task.as_str().into()))
     }
 }
 
