@@ -294,7 +294,7 @@ impl Subscriptions {
             mail,
             inner.life.stop().clone(),
         );
-        inner.life.spawn(task.run());
+        inner.life.spawn("subscription", task.run());
         hub.insert(mailbox).clone()
     }
 

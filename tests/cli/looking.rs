@@ -2,6 +2,13 @@
 
 use tokio::{net::TcpListener, time::timeout};
 
+use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
 use crate::process::{Desk, Ended, PATIENCE, Running};
 
 /// A gateway that shows its health at a free port, and the URL of that.
@@ -115,4 +122,45 @@ async fn process_that_waits_for_the_store_is_alive_and_says_why_it_is_not_ready(
         Ended::of(desk.bare(&["healthcheck", "--url", &format!("http://{listen}/readyz")])).await;
     assert_eq!(asked.out, "ready\n", "{asked:?}");
     second.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn stop_with_a_delay_is_told_at_once_and_calls_are_taken_until_it_ends() {
+    let desk = Desk::new().await;
+    let settings = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SHUTDOWN__DELAY", "3s")];
+    let running = Running::of(desk.serve(&[], &settings)).await;
+    let listen = running.said.split("admin.address=").nth(1).unwrap();
+    let listen = listen.split_whitespace().next().unwrap();
+    let (ready, live) = (
+        format!("http://{listen}/readyz"),
+        format!("http://{listen}/livez"),
+    );
+    let grpc = format!("http://{}", running.address);
+    let began = Instant::now();
+    running.signal("TERM").await;
+    let asked = loop {
+        let asked = Ended::of(desk.bare(&["healthcheck", "--url", &ready])).await;
+        if asked.code != Some(0) {
+            break asked;
+        }
+    };
+    assert!(asked.failure(1).contains("stop: stopping"), "{asked:?}");
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", &live])).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    // A new connection, and a call on it.
+    let mut bots = BotServiceClient::connect(grpc.clone()).await.unwrap();
+    bots.list_bots(pb::ListBotsRequest::default())
+        .await
+        .unwrap();
+    let channel = Channel::from_shared(grpc.clone()).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    let checked = health.check(HealthCheckRequest::default()).await;
+    assert_eq!(
+        checked.unwrap().into_inner().status(),
+        ServingStatus::NotServing
+    );
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(began.elapsed().as_secs() >= 3, "{:?}", began.elapsed());
+    BotServiceClient::connect(grpc).await.unwrap_err();
 }

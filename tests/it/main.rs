@@ -10,6 +10,7 @@
 )]
 
 mod leaks;
+mod living;
 mod log;
 mod scene;
 
