@@ -121,7 +121,11 @@ pub(super) async fn watch_store(store: Store, life: Lifecycle) -> Result<(), Err
                         life.begin_stop();
                         return Err(error.into());
                     }
-                    Err(error) => warn!(error = %Chain(&error), "store still cannot be written"),
+                    Err(error) => {
+                        let why = format!("cannot be written: {}", Chain(&error));
+                        life.health().fails(Part::Store, why);
+                        warn!(error = %Chain(&error), "store still cannot be written");
+                    }
                     Ok(()) => {}
                 }
             }
