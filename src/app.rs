@@ -23,7 +23,7 @@ use crate::{
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
-    telemetry,
+    telemetry::{Measurements, Render},
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -51,6 +51,7 @@ pub struct App {
     reread: Option<Reread>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
+    measurements: Option<Measurements>,
     life: Lifecycle,
 }
 
@@ -72,6 +73,9 @@ pub enum Error {
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),
+    /// Nothing can be measured.
+    #[error("measurements: {0}")]
+    Measurements(#[from] opentelemetry_sdk::error::OTelSdkError),
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
@@ -104,7 +108,13 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
-        let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
+        let (meter, measurements) = match config.telemetry.meter {
+            Some(meter) => (meter, None),
+            None => {
+                let own = Measurements::new(|readers| readers)?;
+                (own.meter(), Some(own))
+            }
+        };
         let Opened {
             store,
             created_key_file,
@@ -193,6 +203,7 @@ impl App {
             events,
             server,
             created_key_file,
+            measurements,
             life,
         })
     }
@@ -227,6 +238,12 @@ impl App {
         self.created_key_file.as_ref()
     }
 
+    /// Writes down what is measured; `None` where that goes elsewhere.
+    #[must_use]
+    pub fn measurements(&self) -> Option<Render> {
+        self.measurements.as_ref().map(Measurements::render)
+    }
+
     /// Begins the stop when asked to.
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
@@ -253,6 +270,7 @@ impl App {
             reload,
             reread,
             address,
+            measurements,
             life,
             ..
         } = self;
@@ -303,6 +321,7 @@ impl App {
         events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
+        drop(measurements);
         info!("gateway stopped");
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)
