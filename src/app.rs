@@ -1,6 +1,7 @@
 //! Wires the parts together, and takes them apart in order.
 
 mod credentials;
+mod gauges;
 mod keeping;
 mod sealing;
 
@@ -125,6 +126,7 @@ impl App {
             callers: config.callers.keys().cloned().collect(),
             portals: config.portals.portals.keys().cloned().collect(),
         };
+        store.measured_by(&meter);
         let kept = keeping::portals(&store, &config.portals, restored).await?;
         let named = keeping::named(&names, &kept);
         let callers = keeping::callers(&store, config.callers, named).await?;
@@ -132,13 +134,23 @@ impl App {
             return Err(config::no_callers(config.grpc.door.listen).into());
         }
         let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
+        portals.measured_by(&meter);
         keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
         let hooks = config.http.as_ref().map(http::Config::hooks);
-        let bots = Bots::load(store.clone(), portals.clone(), clock, hooks).await?;
+        let bots = Bots::load(store.clone(), portals.clone(), clock, hooks, &meter).await?;
         let of = (bots.clone(), portals.clone());
-        let events = Events::load(store.clone(), of, clock, config.events, life.clone());
+        let keeps = config.events.retention_bytes;
+        let events = Events::load(
+            store.clone(),
+            of,
+            clock,
+            config.events,
+            life.clone(),
+            &meter,
+        );
         let events = events.await?;
+        gauges::tell(&meter, &store, clock, keeps);
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
         }
@@ -154,6 +166,7 @@ impl App {
             callers: callers.clone(),
             accounts,
             audit: Audit::default(),
+            meter: meter.clone(),
         };
         let asked = config.grpc.door.listen;
         let bound = async {

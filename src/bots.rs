@@ -15,6 +15,7 @@ mod execute;
 mod hook;
 mod locate;
 mod messages;
+mod metrics;
 mod mode;
 mod register;
 mod registration;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -50,6 +52,7 @@ pub use error::Error;
 pub use execute::Execution;
 pub(crate) use hook::Receiver;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
+pub(crate) use metrics::commands;
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub(crate) use suspicion::Sign;
 pub use update::Updated;
@@ -89,6 +92,7 @@ struct Inner {
     changes: Turns<Name>,
     /// One answer to an event at a time.
     answers: Turns<u64>,
+    metrics: metrics::Metrics,
 }
 
 impl Bots {
@@ -103,6 +107,7 @@ impl Bots {
         portals: Portals,
         clock: Clock,
         hooks: Option<String>,
+        meter: &Meter,
     ) -> Result<Self, Error> {
         let known = store.bots().await?;
         let hooks = hook::Hooks::new(hooks);
@@ -129,6 +134,7 @@ impl Bots {
             suspected: Mutex::new(suspected),
             changes: Turns::default(),
             answers: Turns::default(),
+            metrics: metrics::Metrics::new(meter),
             store,
         }));
         bots.doubt_what_was_broken_off();

@@ -16,6 +16,7 @@ pub mod error;
 pub mod feed;
 mod intake;
 mod listening;
+mod metrics;
 mod poller;
 mod reader;
 mod retention;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -83,6 +85,7 @@ struct Inner {
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
     listening: listening::Listening,
+    metrics: metrics::Metrics,
 }
 
 /// How far fetching came in a portal.
@@ -106,6 +109,7 @@ impl Events {
         clock: Clock,
         config: Config,
         life: Lifecycle,
+        meter: &Meter,
     ) -> Result<Self, store::Error> {
         let tail = Arc::new(Tail::new(store.clone()));
         let subscriptions = Subscriptions::load(
@@ -114,8 +118,9 @@ impl Events {
             clock,
             Arc::clone(&tail),
             life,
+            meter,
         );
-        Ok(Self(Arc::new(Inner {
+        let events = Self(Arc::new(Inner {
             subscriptions: subscriptions.await?,
             store,
             bots,
@@ -125,7 +130,10 @@ impl Events {
             tail,
             polls: Mutex::default(),
             listening: listening::Listening::default(),
-        })))
+            metrics: metrics::Metrics::new(meter, clock.now()),
+        }));
+        events.tell_of_bots(meter);
+        Ok(events)
     }
 
     /// The named subscriptions.
@@ -138,6 +146,8 @@ impl Events {
     pub fn start(&self, life: &Lifecycle) {
         life.spawn(rotation::run(self.clone(), life.clone()));
         life.spawn(retention::run(self.clone(), life.stop().clone()));
+        let looks = self.subscriptions().clone();
+        life.spawn(looks.keep_looking(life.stop().clone()));
     }
 
     /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever

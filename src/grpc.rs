@@ -16,6 +16,7 @@ mod door;
 mod events;
 mod info;
 mod ledger;
+mod measure;
 mod messages;
 mod portals;
 mod status;
@@ -25,16 +26,20 @@ mod watch;
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use opentelemetry::metrics::Meter;
 use tonic::{service::Routes, transport::Server as TonicServer};
 use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::door::{Door, guard::Guard};
 pub use self::{
     audit::Audit,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
+};
+use self::{
+    door::{Door, guard::Guard},
+    measure::Measure,
 };
 use crate::{
     bots::Bots,
@@ -88,6 +93,8 @@ pub struct Parts {
     pub accounts: Option<ServiceAccounts>,
     /// Tells who did what.
     pub audit: Audit,
+    /// Makes the instruments.
+    pub meter: Meter,
 }
 
 /// A server that is bound and not yet serving.
@@ -146,6 +153,8 @@ impl Server {
             config.share,
             parts.audit.clone(),
         );
+        let measure = Measure::new(&parts.meter);
+        door.measured_by(&parts.meter);
         let routes = routes(&config, parts, health);
         let incoming = door.open(stop.clone());
         TonicServer::builder()
@@ -153,6 +162,7 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
             .max_concurrent_streams(STREAMS)
             .http2_max_header_list_size(config.max_header_bytes)
+            .layer(measure)
             .layer(MapResponseLayer::new(unread::explain))
             .layer(guard)
             .add_routes(routes)

@@ -93,6 +93,9 @@ impl Intake {
             })
             .await?;
         for command in seen {
+            if appended.appended > 0 {
+                self.events.command_came(&self.portal, command.at);
+            }
             inner.bots.note_command(command);
         }
         self.events.progressed(&self.portal, now, newest);

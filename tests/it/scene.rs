@@ -24,6 +24,7 @@ use bitrix24_gateway::{
         server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
     store,
+    telemetry::Render,
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
@@ -70,6 +71,7 @@ struct Gateway {
     address: SocketAddr,
     http: Option<SocketAddr>,
     authorizations: Option<Authorizations>,
+    measurements: Option<Render>,
 }
 
 impl Drop for Scene {

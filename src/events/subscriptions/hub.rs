@@ -28,6 +28,7 @@ use tracing::{error, warn};
 use self::message::{Counted, Eyes, Handed, Message, Opened, Reply};
 use super::{
     board::{Board, Returned, Room, StreamId},
+    metrics::Metrics,
     settings::Settings,
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Hub {
     pub(super) reader: Reader,
     pub(super) mailbox: mpsc::UnboundedReceiver<Message>,
     pub(super) stop: CancellationToken,
+    metrics: Metrics,
     state: State,
 }
 
@@ -109,6 +111,7 @@ impl Hub {
         reader: Reader,
         mailbox: mpsc::UnboundedReceiver<Message>,
         stop: CancellationToken,
+        metrics: Metrics,
     ) -> Self {
         let scanned = reader.looked();
         Self {
@@ -121,6 +124,7 @@ impl Hub {
             reader,
             mailbox,
             stop,
+            metrics,
             state: State {
                 scanned,
                 stored: scanned,
@@ -340,7 +344,10 @@ impl Hub {
                 for seq in finished {
                     self.over(seq);
                 }
-                for (seq, _) in aside {
+                for (seq, why) in aside {
+                    let portal = self.state.board.portal_of(seq);
+                    let command = portal.filter(|_| self.settings.view.commands_only());
+                    self.metrics.set_aside(why, command);
                     warn!(
                         subscription = self.name,
                         event.seq = seq,
