@@ -31,6 +31,7 @@ mod intake;
 mod ledger;
 mod measurements;
 mod messages;
+mod metrics;
 mod moving;
 mod oauth;
 mod polls;

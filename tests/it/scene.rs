@@ -274,6 +274,12 @@ impl Scene {
         authorizations.expect("`http.listen` is set")
     }
 
+    /// What is measured, as Prometheus gets it.
+    pub(crate) fn scrape(&self) -> String {
+        let measurements = self.gateway.measurements.as_ref();
+        measurements.expect("they go nowhere else").text()
+    }
+
     /// A client with a connection of its own: to the gateway another caller.
     pub(crate) async fn another_caller(&self) -> BotServiceClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.gateway.address)).unwrap();
@@ -462,6 +468,7 @@ impl Gateway {
         let address = app.address();
         let http = app.http_address();
         let authorizations = app.authorizations();
+        let measurements = app.measurements();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -476,6 +483,7 @@ impl Gateway {
             address,
             http,
             authorizations,
+            measurements,
         }
     }
 }
