@@ -19,7 +19,7 @@ use crate::{
     config::{self, AdminSocket, Config, Reload, Reread},
     events::Events,
     fault::Chain,
-    grpc::{self, Audit, HealthService, Ledger, Parts, Server},
+    grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
     http,
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
@@ -167,6 +167,7 @@ impl App {
             accounts,
             audit: Audit::default(),
             meter: meter.clone(),
+            failures: Failures::default(),
         };
         let asked = config.grpc.door.listen;
         let bound = async {

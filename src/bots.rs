@@ -41,6 +41,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     ids::{BotCode, PortalId},
+    log_limit::LogLimit,
     portal::{BotKey, Portal, Portals},
     store::{self, Store},
     turns::Turns,
@@ -61,6 +62,9 @@ pub use wish::{Content, Properties, Settings};
 
 /// Commands of the log that are looked at for open answer windows at a start.
 const COMMANDS: usize = 10_000;
+
+/// Lines in one second about answers whose outcome cannot be recorded.
+const LOSSES: u32 = 5;
 
 /// Names a bot: its portal and its code.
 pub type Name = (PortalId, BotCode);
@@ -93,6 +97,8 @@ struct Inner {
     /// One answer to an event at a time.
     answers: Turns<u64>,
     metrics: metrics::Metrics,
+    /// Of answers whose outcome cannot be recorded.
+    losses: LogLimit,
 }
 
 impl Bots {
@@ -135,6 +141,7 @@ impl Bots {
             changes: Turns::default(),
             answers: Turns::default(),
             metrics: metrics::Metrics::new(meter),
+            losses: LogLimit::new(LOSSES),
             store,
         }));
         bots.doubt_what_was_broken_off();

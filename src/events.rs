@@ -40,6 +40,7 @@ use crate::{
     clock::Clock,
     ids::PortalId,
     lifecycle::Lifecycle,
+    log_limit::LogLimit,
     portal::{Portals, State},
     store::{self, Store},
 };
@@ -54,6 +55,9 @@ pub use self::{
     subscriptions::Subscriptions,
     view::View,
 };
+
+/// Lines in one second about events that cannot be read or stored.
+const LOSSES: u32 = 5;
 
 /// How often to fetch and how long to keep.
 #[derive(Debug, Clone)]
@@ -86,6 +90,8 @@ struct Inner {
     polls: Mutex<HashMap<PortalId, Progress>>,
     listening: listening::Listening,
     metrics: metrics::Metrics,
+    /// Of events that cannot be read or stored.
+    losses: LogLimit,
 }
 
 /// How far fetching came in a portal.
@@ -131,6 +137,7 @@ impl Events {
             polls: Mutex::default(),
             listening: listening::Listening::default(),
             metrics: metrics::Metrics::new(meter, clock.now()),
+            losses: LogLimit::new(LOSSES),
         }));
         events.tell_of_bots(meter);
         Ok(events)

@@ -34,6 +34,7 @@ use tracing::info;
 
 pub use self::{
     audit::Audit,
+    deadline::Failures,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
 };
@@ -95,6 +96,8 @@ pub struct Parts {
     pub audit: Audit,
     /// Makes the instruments.
     pub meter: Meter,
+    /// Tells of calls that failed.
+    pub failures: Failures,
 }
 
 /// A server that is bound and not yet serving.

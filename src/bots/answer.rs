@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::error;
 
 use super::{
@@ -259,8 +260,10 @@ impl Bots {
         match &outcome {
             // It was posted. Should this write fail, whoever repeats is told that nobody knows.
             Ok(_) => {
-                if let Err(error) = store.finish_answer(seq, done_in).await {
-                    error!(event.seq = seq, error = %Chain(&error), "answer was posted but cannot be recorded");
+                if let Err(error) = store.finish_answer(seq, done_in).await
+                    && let Some(untold) = self.0.losses.may_tell(Instant::now())
+                {
+                    error!(event.seq = seq, error = %Chain(&error), untold, "answer was posted but cannot be recorded");
                 }
             }
             Err(error) if error.executed() == Executed::No => {
@@ -279,8 +282,10 @@ impl Bots {
             return;
         }
         let now = self.0.clock.now();
-        if let Err(error) = self.0.store.lose_answer(seq, lost_in, now).await {
-            error!(event.seq = seq, error = %Chain(&error), "event whose answer is lost cannot be set aside");
+        if let Err(error) = self.0.store.lose_answer(seq, lost_in, now).await
+            && let Some(untold) = self.0.losses.may_tell(Instant::now())
+        {
+            error!(event.seq = seq, error = %Chain(&error), untold, "event whose answer is lost cannot be set aside");
         }
     }
 

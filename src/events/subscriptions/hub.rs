@@ -35,6 +35,7 @@ use crate::{
     clock::Clock,
     events::reader::Reader,
     fault::Chain,
+    log_limit::LogLimit,
     portal::{Health, Portals},
     store::{self, Aside, Store, SubscriptionId, Turn},
 };
@@ -44,6 +45,9 @@ const MAIL: usize = 256;
 
 /// Pause after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Lines in one second about events that cannot be handed out.
+const LOSSES: u32 = 5;
 
 /// What a stream that does not read holds in memory, bytes; the rest it reads from the store.
 const BUFFERED: usize = 256 << 10;
@@ -60,6 +64,8 @@ pub(super) struct Hub {
     pub(super) mailbox: mpsc::UnboundedReceiver<Message>,
     pub(super) stop: CancellationToken,
     metrics: Metrics,
+    /// Of events that cannot be handed out.
+    losses: LogLimit,
     state: State,
 }
 
@@ -125,6 +131,7 @@ impl Hub {
             mailbox,
             stop,
             metrics,
+            losses: LogLimit::new(LOSSES),
             state: State {
                 scanned,
                 stored: scanned,
@@ -348,12 +355,15 @@ impl Hub {
                     let portal = self.state.board.portal_of(seq);
                     let command = portal.filter(|_| self.settings.view.commands_only());
                     self.metrics.set_aside(why, command);
-                    warn!(
-                        subscription = self.name,
-                        event.seq = seq,
-                        attempts = most,
-                        "event was tried as often as it may and is set aside"
-                    );
+                    if let Some(untold) = self.losses.may_tell(now) {
+                        warn!(
+                            subscription = self.name,
+                            event.seq = seq,
+                            attempts = most,
+                            untold,
+                            "event was tried as often as it may and is set aside"
+                        );
+                    }
                     self.over(seq);
                 }
             }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{BUFFERED, Handed, Hub, StreamId};
@@ -264,7 +265,9 @@ impl Hub {
             return Fate::Leave;
         }
         if let Err(unreadable) = &event.event {
-            warn!(event.seq = entry.seq, error = %unreadable, "stored event cannot be read and is left out");
+            if let Some(untold) = self.losses.may_tell(Instant::now()) {
+                warn!(event.seq = entry.seq, error = %unreadable, untold, "stored event cannot be read and is left out");
+            }
             return Fate::Leave;
         }
         if redriven {
