@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        .codec_path("crate::proto::codec::SmallBuffers")
         // Events and portals are large, the other items of a stream are not.
         .boxed(".bitrix24.gateway.v1.SubscribeCommandEventsResponse.item.event")
         .boxed(".bitrix24.gateway.v1.SubscribeEventsResponse.item.event")

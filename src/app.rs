@@ -1,16 +1,20 @@
 //! Wires the parts together, and takes them apart in order.
 
+mod check;
 mod credentials;
 mod gauges;
+mod health;
 mod keeping;
 mod sealing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tokio::time::{interval, sleep, timeout};
+pub use self::check::{check, limits};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use self::health::Lookout;
 use crate::{
     admin::{self, Keeper, Live},
     bots::{self, Bots},
@@ -21,10 +25,10 @@ use crate::{
     fault::Chain,
     grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
     http,
-    lifecycle::{GRACE, Lifecycle},
+    lifecycle::{GRACE, Lifecycle, Part},
     portal::{self, Portals},
     store::{self, Opened, Store},
-    telemetry::{Measurements, Render},
+    telemetry::{self, Measurements, Render},
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -51,6 +55,7 @@ pub struct App {
     reload: Option<Reload>,
     reread: Option<Reread>,
     address: SocketAddr,
+    lookout: Option<Lookout>,
     created_key_file: Option<PathBuf>,
     measurements: Option<Measurements>,
     life: Lifecycle,
@@ -71,6 +76,9 @@ pub enum Error {
     /// What the store holds cannot be used.
     #[error("store: {}", Chain(.0))]
     Bots(#[from] bots::Error),
+    /// Logs cannot be written so.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),
@@ -92,9 +100,15 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// Operators cannot look.
+    #[error("admin HTTP server: {0}")]
+    Lookout(#[source] http::Error),
     /// Accepting connections failed.
     #[error("gRPC server: {}", Chain(.0))]
     Serve(#[source] tonic::transport::Error),
+    /// Nothing can be kept any more.
+    #[error("the store's writer ended unexpectedly")]
+    Writer,
     /// A part ended that should not have.
     #[error("a part of the gateway ended unexpectedly: {0}")]
     Broken(#[source] tokio::task::JoinError),
@@ -116,12 +130,15 @@ impl App {
                 (own.meter(), Some(own))
             }
         };
+        life.health().fails(Part::Start, "starting");
+        let render = measurements.as_ref().map(Measurements::render);
+        let lookout = health::look_out(config.lookout, render, &life).await?;
         let Opened {
             store,
             created_key_file,
             restored,
             unclean,
-        } = Store::open_when_free(config.store, clock).await?;
+        } = health::open(config.store, clock, life.health()).await?;
         let names = admin::Names {
             callers: config.callers.keys().cloned().collect(),
             portals: config.portals.portals.keys().cloned().collect(),
@@ -208,6 +225,7 @@ impl App {
             address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
+            lookout,
             callers,
             reload: config.reload,
             reread: config.reread,
@@ -232,6 +250,12 @@ impl App {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Where operators look at health, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.lookout.as_ref().and_then(|lookout| lookout.address)
     }
 
     /// Where links are made by which people authorize portals, if they can come back.
@@ -284,15 +308,17 @@ impl App {
             reload,
             reread,
             address,
+            lookout,
             measurements,
             life,
             ..
         } = self;
-        let health = HealthService::default();
+        let serving = HealthService::default();
         events.start(&life);
         life.spawn(bots.clone().keep_settling(life.stop().clone()));
         life.spawn(bots.keep_settling_modes(life.stop().clone()));
-        let watching = life.spawn(watch_health(health.clone(), store.clone(), life.clone()));
+        life.spawn(health::tell(serving.clone(), life.clone()));
+        let watching = life.spawn(health::watch_store(store.clone(), life.clone()));
         if let Some(reload) = reload {
             life.spawn(follow(reload, callers, life.stop().clone()));
         }
@@ -315,7 +341,8 @@ impl App {
                 life.stop().clone(),
             ));
         }
-        let mut serving = tokio::spawn(server.run(health));
+        let mut serving = tokio::spawn(server.run(serving));
+        life.health().works(Part::Start);
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
         let broke_off = tokio::select! {
             served = &mut serving => Some(served),
@@ -335,7 +362,7 @@ impl App {
         events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
-        drop(measurements);
+        drop((lookout, measurements));
         info!("gateway stopped");
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)
@@ -425,48 +452,4 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
 fn only_configured(callers: &Callers) -> bool {
     let roster = callers.roster();
     roster.kept.is_empty() && !roster.configured.is_empty()
-}
-
-/// The services serve while what they do can be kept, and until the stop begins.
-///
-/// # Errors
-///
-/// When another process has taken over the store: this one is then of no use.
-async fn watch_health(
-    health: HealthService,
-    store: Store,
-    life: Lifecycle,
-) -> Result<(), store::Error> {
-    let mut writable = store.writable();
-    let mut probes = interval(PROBE);
-    health.set(true).await;
-    loop {
-        tokio::select! {
-            () = life.stop().cancelled() => break,
-            changed = writable.changed() => {
-                if changed.is_err() {
-                    break;
-                }
-                let works = *writable.borrow_and_update();
-                health.set(works).await;
-                if works {
-                    info!("store can be written again");
-                } else {
-                    error!("store cannot be written: health says not serving");
-                }
-            }
-            _ = probes.tick(), if !*writable.borrow() => {
-                match store.probe().await {
-                    Err(error @ store::Error::TakenOver { .. }) => {
-                        life.begin_stop();
-                        return Err(error);
-                    }
-                    Err(error) => warn!(error = %Chain(&error), "store still cannot be written"),
-                    Ok(()) => {}
-                }
-            }
-        }
-    }
-    health.set(false).await;
-    Ok(())
 }

@@ -57,6 +57,7 @@ pub(crate) use metrics::commands;
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub(crate) use suspicion::Sign;
 pub use update::Updated;
+pub use window::OPEN as ANSWER_WINDOW;
 pub(crate) use window::Seen;
 pub use wish::{Content, Properties, Settings};
 

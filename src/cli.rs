@@ -1,6 +1,8 @@
 //! The command line.
 
 mod callers;
+mod check;
+mod healthcheck;
 mod keys;
 mod place;
 mod portals;
@@ -14,15 +16,15 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
-    callers::CallersCommand, keys::KeysCommand, portals::PortalsCommand, store::StoreCommand,
-    subscriptions::SubscriptionsCommand,
+    callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
+    portals::PortalsCommand, store::StoreCommand, subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
     clock::Clock,
     config::{self, Config, Flags, Sources},
     fault::Chain,
-    grpc, lifecycle, telemetry,
+    grpc, http, lifecycle, telemetry,
 };
 
 /// One typed gRPC API in front of Bitrix24 chat-bots.
@@ -37,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(Serve),
+    /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
+    Healthcheck(Healthcheck),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
     #[cfg(feature = "sim")]
     Demo,
@@ -45,6 +49,8 @@ enum Command {
     Sim(standalone::Options),
     /// Print every setting with its default and meaning.
     Defaults,
+    /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
+    Check(Check),
     /// Look the store over, copy it, restore a copy.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -93,6 +99,8 @@ impl Cli {
     async fn act(self) -> ExitCode {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Check(check) => check.run().await,
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {
                 Ok(()) => ExitCode::SUCCESS,
@@ -175,7 +183,8 @@ impl Serve {
                 error @ (app::Error::Transport(_)
                 | app::Error::Settings(_)
                 | app::Error::Callers(_)
-                | app::Error::Door(grpc::Error::Tls(_))),
+                | app::Error::Door(grpc::Error::Tls(_))
+                | app::Error::Http(http::Error::Tls(_))),
             ) => {
                 return fail(USAGE, &error);
             }

@@ -4,7 +4,9 @@
 //! setting. The only place that reads the environment. The manual is `config/default.toml`, which is
 //! compiled in.
 
+mod admin;
 mod callers;
+mod effective;
 mod grpc;
 mod http;
 mod layers;
@@ -33,15 +35,17 @@ use self::{
     portals::{RawAssume, RawPortal, portals},
 };
 use crate::{
-    admin,
     callers::{Description, service_account},
     events,
+    http::ops,
     ids::PortalId,
     portal, store, telemetry,
 };
 
 pub use self::{
+    admin::AdminSocket,
     callers::Reload,
+    effective::{Setting, effective},
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,
@@ -72,6 +76,8 @@ pub struct Config {
     pub store: store::Config,
     /// Where commands are taken.
     pub admin: Option<AdminSocket>,
+    /// Where operators look at health and metrics.
+    pub lookout: Option<ops::Config>,
     /// The portals and how to call them.
     pub portals: portal::Config,
     /// Fetching and keeping events.
@@ -87,17 +93,10 @@ pub struct Keeping {
     pub store: store::Config,
     /// Where a gateway that runs takes commands.
     pub admin: Option<AdminSocket>,
+    /// Where operators look at health and metrics.
+    pub lookout: Option<ops::Config>,
     /// Callers and portals that are configured; those whose names can be ones.
-    pub names: admin::Names,
-}
-
-/// Where commands are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminSocket {
-    /// The path of a Unix socket.
-    pub path: PathBuf,
-    /// Whether the operator named a place of its own, so that nothing goes without.
-    pub asked_for: bool,
+    pub names: crate::admin::Names,
 }
 
 impl Keeping {
@@ -113,9 +112,10 @@ impl Keeping {
         let named = raw.portals.keys().filter_map(|name| name.parse().ok());
         let portals = named.chain(short.then(PortalId::default_portal)).collect();
         Ok(Self {
-            admin: raw.admin.check(&raw.store.dir),
+            admin: raw.admin.socket(&raw.store.dir),
+            lookout: raw.admin.lookout()?,
             store: raw.store.check(),
-            names: admin::Names {
+            names: crate::admin::Names {
                 callers: raw.callers.into_keys().collect(),
                 portals,
             },
@@ -174,7 +174,8 @@ impl Config {
             callers,
             service_accounts,
             reload,
-            admin: raw.admin.check(&raw.store.dir),
+            admin: raw.admin.socket(&raw.store.dir),
+            lookout: raw.admin.lookout()?,
             reread,
             store: raw.store.check(),
             events: events::Config {
@@ -225,7 +226,7 @@ struct Raw {
     grpc: grpc::RawGrpc,
     http: http::RawHttp,
     store: RawStore,
-    admin: RawAdmin,
+    admin: admin::RawAdmin,
     outbound: RawOutbound,
     rate: RawRate,
     calls: RawCalls,
@@ -240,12 +241,6 @@ struct RawStore {
     dir: PathBuf,
     key_file: PathBuf,
     keys: SecretString,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAdmin {
-    socket: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -320,22 +315,6 @@ impl Span {
                 ),
             )),
         }
-    }
-}
-
-impl RawAdmin {
-    fn check(&self, store: &Path) -> Option<AdminSocket> {
-        let given = grpc::given(&self.socket)?;
-        Some(match given.strip_prefix("{store.dir}") {
-            Ok(below) => AdminSocket {
-                path: store.join(below),
-                asked_for: false,
-            },
-            Err(_) => AdminSocket {
-                path: given,
-                asked_for: true,
-            },
-        })
     }
 }
 

@@ -227,6 +227,7 @@ fn config(
     let settings = [
         ("webhook_url", webhook_url.to_owned()),
         ("grpc.listen", "127.0.0.1:0".to_owned()),
+        ("admin.listen", String::new()),
         ("store.dir", path("store")),
         ("store.key_file", path("keys")),
         ("outbound.ca_file", ca_file.display().to_string()),

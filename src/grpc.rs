@@ -16,6 +16,7 @@ mod door;
 mod events;
 mod info;
 mod ledger;
+mod limits;
 mod measure;
 mod messages;
 mod portals;
@@ -37,6 +38,7 @@ pub use self::{
     deadline::Failures,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
+    limits::{LIMITS, Limit, Most},
 };
 use self::{
     door::{Door, guard::Guard},

@@ -15,6 +15,7 @@ mod hooks;
 mod html;
 mod listener;
 mod oauth;
+pub mod ops;
 mod page;
 mod public_url;
 mod query;
@@ -33,7 +34,10 @@ pub use self::{
     authorizations::{Authorizations, LinkError},
     public_url::PublicUrl,
 };
-use self::{desk::Desk, listener::Listener};
+use self::{
+    desk::Desk,
+    listener::{Listener, Place},
+};
 use crate::{bots::Bots, events::Events, fault::Chain, lifecycle::Lifecycle, portal::Portals, tls};
 
 /// Where and how to listen.
@@ -88,9 +92,15 @@ impl Server {
         events: Events,
         life: Lifecycle,
     ) -> Result<Self, Error> {
+        let place = Place {
+            listen: config.listen,
+            tls: config.tls.clone(),
+            connections: config.connections,
+            limit: "`http.max_connections`",
+        };
         let authorizations = Authorizations::new(portals.clone(), config.public_url.clone());
         Ok(Self {
-            listener: Listener::bind(config).await?,
+            listener: Listener::bind(place).await?,
             desk: Desk::new(
                 portals,
                 bots,

@@ -3,6 +3,8 @@
 //! A stop has two steps. *Soft*: not ready, no new calls, streams end, calls in flight finish.
 //! *Hard*, after the grace or a second signal: whatever still runs is left behind.
 
+mod health;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -20,6 +22,8 @@ use tokio_util::{
 };
 use tracing::{info, warn};
 
+pub use self::health::{Failing, Health, Part, Pulse, STUCK, Watched};
+
 /// How long calls in flight may take to finish. Longer than one call to a portal may last.
 pub const GRACE: Duration = Duration::from_secs(75);
 
@@ -28,6 +32,7 @@ pub const GRACE: Duration = Duration::from_secs(75);
 pub struct Lifecycle {
     stop: CancellationToken,
     tasks: TaskTracker,
+    health: Health,
 }
 
 impl Lifecycle {
@@ -49,6 +54,21 @@ impl Lifecycle {
         Kept(Some(Box::pin(self.tasks.track_future(work))))
     }
 
+    /// A life within this one, with a stop and an end of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            health: self.health.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// How the process is doing.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Cancelled when the process begins to stop.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
@@ -57,6 +77,7 @@ impl Lifecycle {
 
     /// Begins the stop.
     pub fn begin_stop(&self) {
+        self.health.fails(Part::Stop, "stopping");
         self.stop.cancel();
     }
 

@@ -69,6 +69,9 @@ use self::{
 };
 use crate::{clock::Clock, ids::PortalId};
 
+pub use admission::{
+    BYTES as WAITING_BYTES, IN_ALL as WAITING_CALLS, PER_CALLER as WAITING_CALLS_OF_A_CALLER,
+};
 pub use all::{Access, Config, Kept, Portals};
 pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;

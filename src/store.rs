@@ -179,17 +179,22 @@ impl Store {
         })
     }
 
-    /// The same, but waits for whoever holds the store to let go of it.
+    /// The same, but waits for whoever holds the store to let go of it. `held` is told who that is.
     ///
     /// # Errors
     /// As [`Store::open`], but never [`Error::Locked`].
-    pub async fn open_when_free(config: Config, clock: Clock) -> Result<Opened, Error> {
+    pub async fn open_when_free(
+        config: Config,
+        clock: Clock,
+        held: impl Fn(&str),
+    ) -> Result<Opened, Error> {
         let mut known = None;
         loop {
             match Self::open(config.clone(), clock).await {
                 Err(Error::Locked { path, holder }) => {
                     if known.as_ref() != Some(&holder) {
                         warn!(lock = %path.display(), holder, "the store is held by another process: not ready until that ends");
+                        held(&holder);
                         known = Some(holder);
                     }
                     sleep(RETRY).await;

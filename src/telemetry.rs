@@ -61,6 +61,15 @@ pub fn start(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether logs can be written so.
+///
+/// # Errors
+///
+/// When the filter does not parse.
+pub fn check(config: &Config) -> Result<(), Error> {
+    filter(&config.level).map(drop)
+}
+
 /// The filter as the operator wishes it, but for two things.
 fn filter(level: &str) -> Result<EnvFilter, Error> {
     let mut filter = EnvFilter::builder().parse(level)?;

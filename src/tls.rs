@@ -104,6 +104,15 @@ impl Protocol {
     }
 }
 
+/// Whether the files can be used.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub async fn check(files: Files) -> Result<(), Error> {
+    Tls::load(files, Protocol::Http2).await.map(drop)
+}
+
 impl Tls {
     pub(crate) async fn load(files: Files, protocol: Protocol) -> Result<Self, Error> {
         let (read, held) = read(files.clone()).await?;

@@ -14,10 +14,14 @@
 mod admitting;
 #[path = "cli/callers.rs"]
 mod callers;
+#[path = "cli/checking.rs"]
+mod checking;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/keeping.rs"]
 mod keeping;
+#[path = "cli/looking.rs"]
+mod looking;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/serving.rs"]

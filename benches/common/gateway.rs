@@ -44,6 +44,7 @@ impl Gateway {
             ("STORE__DIR", path("store")),
             ("STORE__KEY_FILE", path("keys")),
             ("GRPC__LISTEN", "127.0.0.1:0".into()),
+            ("ADMIN__LISTEN", "".into()),
         ]
         .into_iter()
         .chain(

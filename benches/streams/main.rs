@@ -11,6 +11,7 @@ mod answers;
 mod bare;
 mod post;
 mod readers;
+mod stalled;
 mod world;
 
 #[path = "../webhooks/body.rs"]
@@ -65,6 +66,10 @@ struct Plan {
     burst: usize,
     /// Streams on which nothing happens, and their connections.
     idle: (usize, usize),
+    /// For how long, so that what their opening took up was given back and heartbeats were sent.
+    quiet: Duration,
+    /// Streams that nobody reads, and the events for them.
+    stalled: (usize, usize),
     /// Commands that are answered.
     answers: usize,
 }
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
             singles: 5,
             burst: 50,
             idle: (200, 10),
+            quiet: Duration::from_secs(3),
+            stalled: (5, 500),
             answers: 200,
         })),
         _ => on_one_thread(measure(Plan {
@@ -92,6 +99,8 @@ fn main() -> ExitCode {
             singles: 40,
             burst: 500,
             idle: (2000, 50),
+            quiet: Duration::from_secs(35),
+            stalled: (20, 6000),
             answers: 5000,
         })),
     };
@@ -110,6 +119,8 @@ async fn measure(plan: Plan) -> Outcome<()> {
     let world = World::new().await?;
     fan_out(plan, &world).await?;
     idle(plan, &world).await?;
+    let (streams, events) = plan.stalled;
+    stalled::measure(streams, events, &world).await?;
     answers::measure(plan.answers, &world).await
 }
 
@@ -170,7 +181,7 @@ async fn idle(plan: Plan, world: &World) -> Outcome<()> {
     let gateway = world.gateway().await?;
     let before = megabytes(&gateway.process, "VmRSS")?;
     let readers = Readers::start(&gateway.address, streams, connections).await?;
-    sleep(Duration::from_secs(3)).await;
+    sleep(plan.quiet).await;
     let after = megabytes(&gateway.process, "VmRSS")?;
     drop(readers);
     println!("\n{streams} idle streams on {connections} connections: {before:.1} MB before");

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::ids::{DialogId, PortalId};
 
 /// How long answers are posted, less what clocks and the way to the portal may take.
-const OPEN: Duration = Duration::from_secs(10 * 60 - 15);
+pub const OPEN: Duration = Duration::from_secs(10 * 60 - 15);
 
 /// Dialogs remembered. At about 150 bytes each this bounds the memory to some 15 MB.
 const DIALOGS: usize = 100_000;

@@ -6,14 +6,17 @@ use figment::{
     Error as FigmentError, Figment, Metadata, Profile, Provider,
     error::Kind,
     providers::{Data, Format, Toml},
-    util,
     value::{Dict, Map, Value},
 };
 
 use super::{DEFAULTS, Error, Raw};
 
 /// Settings in the environment start with this.
-const PREFIX: &str = "BITRIX24_GATEWAY__";
+pub(super) const PREFIX: &str = "BITRIX24_GATEWAY__";
+
+/// What the layers above the file are called in complaints.
+pub(super) const ENVIRONMENT: &str = "the environment";
+pub(super) const FLAGS: &str = "a flag";
 
 /// Where settings come from. Tests make their own.
 #[derive(Debug, Default, Clone)]
@@ -53,6 +56,13 @@ impl Sources {
 }
 
 pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
+    stack(sources)?
+        .extract()
+        .map_err(|error| Error::Malformed(describe(&error)))
+}
+
+/// All layers, the strongest uppermost.
+pub(super) fn stack(sources: &Sources) -> Result<Figment, Error> {
     let defaults = Figment::from(Toml::string(DEFAULTS));
     let mut figment = defaults.clone();
     if let Some(path) = &sources.file {
@@ -76,11 +86,9 @@ pub(super) fn merge(sources: &Sources) -> Result<Raw, Error> {
         let value = typed(value, defaults.find_value(path).ok().as_ref());
         ((*path).to_owned(), value)
     });
-    figment
-        .merge(Pairs("the environment", environment.collect()))
-        .merge(Pairs("a flag", flags.collect()))
-        .extract()
-        .map_err(|error| Error::Malformed(describe(&error)))
+    Ok(figment
+        .merge(Pairs(ENVIRONMENT, environment.collect()))
+        .merge(Pairs(FLAGS, flags.collect())))
 }
 
 /// The configuration file, which complaints then name.
@@ -105,13 +113,31 @@ impl Provider for Pairs {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, FigmentError> {
-        let mut all = Figment::new();
+        let mut all = Dict::new();
         for (path, value) in &self.1 {
-            let nested = util::nest(path, value.clone());
-            all = all.merge(figment::providers::Serialized::defaults(nested));
+            put(&mut all, path, value.clone());
         }
-        all.data()
+        Ok(Profile::Default.collect(all))
     }
+}
+
+/// Puts a value where its path leads; what stands in its way goes.
+fn put(dict: &mut Dict, path: &str, value: Value) {
+    let Some((first, rest)) = path.split_once('.') else {
+        dict.insert(path.to_owned(), value);
+        return;
+    };
+    let below = dict.entry(first.to_owned()).or_insert_with(empty);
+    if !matches!(below, Value::Dict(..)) {
+        *below = empty();
+    }
+    if let Value::Dict(_, members) = below {
+        put(members, rest, value);
+    }
+}
+
+fn empty() -> Value {
+    Value::from(Dict::new())
 }
 
 /// A number or a truth value where the default is one, and else text: `42` may be a portal's name.
@@ -126,7 +152,7 @@ fn typed(text: &str, default: Option<&Value>) -> Value {
 
 /// The first problem as a sentence, with the file it stands in. Never the value itself: it may be a
 /// secret.
-fn describe(error: &FigmentError) -> String {
+pub(super) fn describe(error: &FigmentError) -> String {
     let metadata = error.metadata.as_ref();
     let file = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
     let problem = problem(error);
@@ -147,10 +173,19 @@ fn problem(error: &FigmentError) -> String {
             } else {
                 format!("{path}.{field}")
             };
-            format!(
-                "`{path}` is not a setting; known here: {}",
-                known.join(", ")
-            )
+            match nearest(field, known) {
+                Some(nearest) => {
+                    let meant = match path.rsplit_once('.') {
+                        Some((table, _)) => format!("{table}.{nearest}"),
+                        None => nearest.to_owned(),
+                    };
+                    format!("`{path}` is not a setting; perhaps `{meant}` is meant")
+                }
+                None => format!(
+                    "`{path}` is not a setting; known here: {}",
+                    known.join(", ")
+                ),
+            }
         }
         Kind::InvalidType(_, expected) => format!("`{path}` must be {expected}"),
         Kind::UnknownVariant(_, known) => format!("`{path}` must be one of {}", known.join(", ")),
@@ -163,4 +198,14 @@ fn problem(error: &FigmentError) -> String {
         _ if path.is_empty() => "not valid".to_owned(),
         _ => format!("`{path}` is not valid"),
     }
+}
+
+/// The name that somebody may have meant, if one is near enough.
+fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    const NEAR: f64 = 0.8;
+    let likeness = |name: &&str| strsim::jaro_winkler(written, name);
+    let best = known
+        .iter()
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(best) >= NEAR).then_some(*best)
 }

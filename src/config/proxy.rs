@@ -61,3 +61,13 @@ pub(super) fn usual<'a>(
         Some((*name, value.trim()))
     })
 }
+
+/// The usual variable that stands for a setting that is not given, and its value.
+pub(super) fn usual_for<'a>(path: &str, sources: &'a Sources) -> Option<(&'static str, &'a str)> {
+    match path {
+        "outbound.proxy" => usual(sources, &PROXY),
+        "outbound.no_proxy" => usual(sources, &NO_PROXY),
+        "outbound.ca_file" => usual(sources, &CA_FILE),
+        _ => None,
+    }
+}

@@ -85,6 +85,7 @@ fn defaults_are_complete_but_for_a_portal() {
     let config = Desk::ready().load();
     assert_eq!(config.grpc.door.listen.to_string(), "127.0.0.1:50051");
     assert_eq!(config.events.idle_pause, Duration::from_secs(5));
+    assert!(!config.lookout.unwrap().asked_for);
     assert_eq!(config.portals.transport.timeout, Duration::from_secs(65));
 }
 

@@ -31,7 +31,7 @@ pub use self::{
     held::Held,
     hub::message::Eyes,
     manage::{Details, LaidAside},
-    settings::{Settings, Wish},
+    settings::{MAX_AGE, MAX_ATTEMPTS, MAX_PROCESSING, Settings, Wish},
     stream::{Delivered, Deliveries, Given},
 };
 use self::{
@@ -51,7 +51,7 @@ use crate::{
 const BACK: Duration = Duration::from_secs(600);
 
 /// Most subscriptions of a caller.
-const MOST: usize = 1000;
+pub const MOST: usize = 1000;
 
 /// The named subscriptions. Cheap to clone.
 #[derive(Debug, Clone)]

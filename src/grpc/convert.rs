@@ -14,8 +14,8 @@ pub(super) mod portal;
 pub(super) mod subscription;
 pub(super) mod watch;
 
-mod check;
-mod content;
+pub(super) mod check;
+pub(super) mod content;
 mod json;
 
 use jiff::Timestamp;

@@ -19,10 +19,10 @@ use super::{
 use crate::{log_limit::LogLimit, portal::Patience};
 
 /// For calls without a deadline.
-const DEFAULT: Duration = Duration::from_secs(30);
+pub(super) const DEFAULT: Duration = Duration::from_secs(30);
 
 /// Deadlines beyond are cut to this.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// What an answer needs to reach the caller in time: a tenth of the deadline, at most this.
 const MARGIN: Duration = Duration::from_millis(200);

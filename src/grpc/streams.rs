@@ -15,7 +15,7 @@ use super::{
 use crate::{
     events::{
         Events, Feed, LogEntry, LogItem, Next,
-        subscriptions::{Deliveries, Given},
+        subscriptions::{AckId, Deliveries, Given},
     },
     fault::{Chain, Fault as _, Reason},
     ids::PortalId,
@@ -175,7 +175,8 @@ impl Reader {
                 Some(item) => Some((item, Some(event::delivery(&delivered)))),
                 None => {
                     if let Source::Deliveries(deliveries) = &self.source {
-                        deliveries.cannot_show(delivered.entry.seq);
+                        let AckId { seq, attempt, .. } = delivered.ack_id;
+                        deliveries.cannot_show(seq, attempt);
                     }
                     None
                 }

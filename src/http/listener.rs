@@ -20,10 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Config, Error};
+use super::Error;
 use crate::{
     lifecycle::Lifecycle,
-    tls::{Protocol, Tls},
+    tls::{Files, Protocol, Tls},
 };
 
 /// How long the handshake of TLS may take, and then the head of a request.
@@ -38,25 +38,38 @@ const HEAD_BYTES: usize = 16 << 10;
 /// The most headers of a request.
 const HEADERS: usize = 64;
 
+/// Where to listen.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) listen: SocketAddr,
+    pub(super) tls: Option<Files>,
+    /// Connections at once.
+    pub(super) connections: usize,
+    /// What an operator calls that limit.
+    pub(super) limit: &'static str,
+}
+
 /// An address that was taken, and what connections there go through.
 #[derive(Debug)]
 pub(super) struct Listener {
     tcp: TcpListener,
     tls: Option<Tls>,
     places: Arc<Semaphore>,
+    limit: &'static str,
 }
 
 impl Listener {
-    pub(super) async fn bind(config: &Config) -> Result<Self, Error> {
-        let tls = match &config.tls {
-            Some(files) => Some(Tls::load(files.clone(), Protocol::Http1).await?),
+    pub(super) async fn bind(place: Place) -> Result<Self, Error> {
+        let tls = match place.tls {
+            Some(files) => Some(Tls::load(files, Protocol::Http1).await?),
             None => None,
         };
-        let tcp = TcpListener::bind(config.listen).await;
+        let tcp = TcpListener::bind(place.listen).await;
         Ok(Self {
-            tcp: tcp.map_err(|cause| Error::Listen(config.listen, cause))?,
+            tcp: tcp.map_err(|cause| Error::Listen(place.listen, cause))?,
             tls,
-            places: Arc::new(Semaphore::new(config.connections)),
+            places: Arc::new(Semaphore::new(place.connections)),
+            limit: place.limit,
         })
     }
 
@@ -88,7 +101,7 @@ impl Listener {
             };
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 if !full {
-                    warn!("all `http.max_connections` are in use: further ones are closed");
+                    warn!("all {} are in use: further ones are closed", self.limit);
                 }
                 full = true;
                 turned_away();

@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Most calls of one caller.
-const PER_CALLER: usize = 1_000;
+pub const PER_CALLER: usize = 1_000;
 
 /// Most calls.
-const IN_ALL: usize = 10_000;
+pub const IN_ALL: usize = 10_000;
 
 /// Most bytes of parameters.
-const BYTES: usize = 64 << 20;
+pub const BYTES: usize = 64 << 20;
 
 /// The door to a portal.
 #[derive(Debug, Default)]

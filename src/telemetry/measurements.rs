@@ -75,9 +75,6 @@ impl Measurements {
 }
 
 impl Render {
-    /// The media type of [`Render::text`].
-    pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
-
     /// Everything as of now, in the text format of Prometheus. Empty once the gateway has ended.
     #[must_use]
     pub fn text(&self) -> String {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// How long anything may take. Generous: what matters is that it ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The secret part of the webhook URL in use.
 pub(crate) const SECRET: &str = "xqz7w0p4m2k9v1c8";
@@ -89,6 +89,7 @@ impl Desk {
         let settings = [
             ("WEBHOOK_URL", webhook.as_str()),
             ("GRPC__LISTEN", "127.0.0.1:0"),
+            ("ADMIN__LISTEN", ""),
             ("OUTBOUND__CA_FILE", "ca.pem"),
             ("POLLING__BUSY_PAUSE", "100ms"),
         ];

@@ -29,7 +29,15 @@ async fn help_and_version_are_printed() {
     let help = Ended::of(desk.bare(&["--help"])).await;
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     for command in [
-        "serve", "demo", "sim", "defaults", "store", "keys", "callers", "portals",
+        "serve",
+        "healthcheck",
+        "demo",
+        "sim",
+        "defaults",
+        "store",
+        "keys",
+        "callers",
+        "portals",
     ] {
         assert!(help.out.contains(command), "{}", help.out);
     }

@@ -99,6 +99,7 @@ impl Place {
             ("STORE__DIR", self.text("store")),
             ("STORE__KEY_FILE", self.text("keys")),
             ("GRPC__LISTEN", format!("127.0.0.1:{}", self.port)),
+            ("ADMIN__LISTEN", String::new()),
             ("RATE__REQUESTS_PER_SECOND", "0".to_owned()),
             // Only what the test asks for reaches the portal.
             ("POLLING__BUSY_PAUSE", "60s".to_owned()),

@@ -25,6 +25,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::{PATIENCE, free_port, lock};
 
@@ -110,6 +113,53 @@ async fn nothing_is_answered_with_200_before_it_is_stored() {
     gateway.wait().unwrap();
 }
 
+/// Run by `.ci/full-disk`, which makes a disk for it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a small disk of its own: .ci/full-disk"]
+async fn what_was_answered_with_200_outlives_a_full_disk_and_a_kill_on_it() {
+    let disk = crate::text("GATEWAY_SMALL_DISK").expect("GATEWAY_SMALL_DISK names a small disk");
+    let place = Place::made_in(tempfile::tempdir_in(disk).unwrap()).await;
+    // What somebody else has on the disk, and takes away later.
+    let ballast = place.path("ballast");
+    fs::write(&ballast, vec![7; 2 << 20]).unwrap();
+    let mut gateway = place.start().await;
+    place.register().await;
+    let (path, token) = place.address();
+    let (bot_id, port) = (place.bot_id(), place.http_port);
+    let posting = async |name: &str| {
+        // Many bytes in few posts.
+        let text = format!("{name}-{}", "x".repeat(10_000));
+        (post(port, &path, &body(bot_id, &token, &text)).await, text)
+    };
+    let mut taken = BTreeSet::new();
+    loop {
+        let (status, text) = posting(&format!("{}", taken.len())).await;
+        if status != Some(200) {
+            assert_eq!(status, Some(503));
+            break;
+        }
+        taken.insert(text);
+        assert!(taken.len() < 5000, "the disk is too large for this");
+    }
+    assert!(taken.len() > 20, "the disk is too small: {}", taken.len());
+    assert_eq!(posting("full").await.0, Some(503));
+    place.until_ready(false).await;
+
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    gateway = place.start().await;
+    assert_ne!(posting("full").await.0, Some(200));
+    fs::remove_file(ballast).unwrap();
+    place.until_ready(true).await;
+    let (status, text) = posting("afterwards").await;
+    assert_eq!(status, Some(200));
+    taken.insert(text);
+    let (found, _) = place.log(1).await;
+    assert_eq!(found, taken);
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+}
+
 /// What a portal posts when somebody calls a command.
 fn body(bot_id: i64, token: &str, name: &str) -> String {
     let synthetic: String = format!("custom{token}").chars().take(50).collect();
@@ -154,13 +204,16 @@ struct Place {
 
 impl Place {
     async fn made() -> Self {
+        Self::made_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn made_in(folder: TempDir) -> Self {
         let sim = Sim::start(bitrix24_sim::Config::default()).await.unwrap();
         let config = PortalConfig {
             limits: Limits::none(),
             ..PortalConfig::default()
         };
         let portal = sim.add_portal(config).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ca.pem"), sim.ca_pem()).unwrap();
         Self {
             _sim: sim,
@@ -185,6 +238,7 @@ impl Place {
             ("STORE__DIR", text("store")),
             ("STORE__KEY_FILE", text("keys")),
             ("GRPC__LISTEN", format!("127.0.0.1:{}", self.port)),
+            ("ADMIN__LISTEN", String::new()),
             ("HTTP__LISTEN", format!("127.0.0.1:{}", self.http_port)),
             ("HTTP__PUBLIC_URL", "https://gateway.test".to_owned()),
         ] {
@@ -201,6 +255,26 @@ impl Place {
         };
         timeout(PATIENCE, ready).await.unwrap();
         child
+    }
+
+    /// Waits until it says that it serves, or that it does not.
+    async fn until_ready(&self, ready: bool) {
+        let endpoint = Channel::from_shared(format!("http://127.0.0.1:{}", self.port));
+        let mut health = HealthClient::new(endpoint.unwrap().connect_lazy());
+        let wanted = match ready {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        let asking = async {
+            loop {
+                let told = health.check(HealthCheckRequest::default()).await;
+                if told.is_ok_and(|told| told.into_inner().status() == wanted) {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap();
     }
 
     fn client(&self) -> BotServiceClient<Channel> {

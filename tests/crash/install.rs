@@ -139,6 +139,7 @@ impl Place {
             ("STORE__DIR", text("store")),
             ("STORE__KEY_FILE", text("keys")),
             ("GRPC__LISTEN", format!("127.0.0.1:{}", self.port)),
+            ("ADMIN__LISTEN", String::new()),
             ("HTTP__LISTEN", format!("127.0.0.1:{}", self.http_port)),
             ("HTTP__PUBLIC_URL", "https://gateway.test".to_owned()),
             ("HTTP__INSECURE", "true".to_owned()),

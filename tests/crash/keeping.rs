@@ -86,6 +86,7 @@ impl Place {
                 "https://127.0.0.1:9/rest/1/abc123/",
             )
             .env("BITRIX24_GATEWAY__GRPC__LISTEN", "127.0.0.1:0")
+            .env("BITRIX24_GATEWAY__ADMIN__LISTEN", "")
             .env("BITRIX24_GATEWAY__STORE__DIR", "store")
             .env("BITRIX24_GATEWAY__STORE__KEY_FILE", "keys")
             .stdin(Stdio::null())

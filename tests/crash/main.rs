@@ -44,12 +44,17 @@ fn lock(folder: &Path) -> Connection {
 }
 
 /// A number from the environment.
+fn number(name: &str) -> Option<usize> {
+    text(name)?.parse().ok()
+}
+
+/// A text from the environment.
 #[expect(
     clippy::disallowed_methods,
-    reason = "how long to test is not the gateway's configuration"
+    reason = "how and where to test is not the gateway's configuration"
 )]
-fn number(name: &str) -> Option<usize> {
-    std::env::var(name).ok()?.parse().ok()
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// A port that was free a moment ago: the process must come back on the same one.

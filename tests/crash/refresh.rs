@@ -211,6 +211,7 @@ impl Place {
             ("STORE__DIR", self.path("store").display().to_string()),
             ("STORE__KEY_FILE", self.path("keys").display().to_string()),
             ("GRPC__LISTEN", format!("127.0.0.1:{}", self.port)),
+            ("ADMIN__LISTEN", String::new()),
             ("RATE__REQUESTS_PER_SECOND", "0".to_owned()),
             // Only what the test sends asks for tokens.
             ("POLLING__BUSY_PAUSE", "60s".to_owned()),

@@ -341,6 +341,7 @@ pub(crate) fn start(portal: &Portal, folder: &Path, port: u16) -> Child {
             "BITRIX24_GATEWAY__GRPC__LISTEN",
             format!("127.0.0.1:{port}"),
         )
+        .env("BITRIX24_GATEWAY__ADMIN__LISTEN", "")
         .env("BITRIX24_GATEWAY__POLLING__BUSY_PAUSE", "100ms")
         .env("BITRIX24_GATEWAY__RATE__REQUESTS_PER_SECOND", "0")
         .env("BITRIX24_GATEWAY__LOG__LEVEL", "error")

@@ -198,6 +198,7 @@ impl Gateway {
         let settings = [
             ("webhook_url", portal.webhook_url()),
             ("grpc.listen", "127.0.0.1:0".to_owned()),
+            ("admin.listen", String::new()),
             ("store.dir", path("store")),
             ("store.key_file", path("keys")),
             ("outbound.ca_file", path("ca.pem")),

@@ -450,6 +450,7 @@ impl Gateway {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
             ("grpc.listen", "127.0.0.1:0".to_owned()),
+            ("admin.listen", "127.0.0.1:0".to_owned()),
             ("store.dir", path("store")),
             ("store.key_file", path("keys")),
             ("outbound.ca_file", path("ca.pem")),

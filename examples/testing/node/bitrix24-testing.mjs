@@ -167,7 +167,7 @@ class Bitrix24 {
 
   async startGateway() {
     const env = plainEnvironment();
-    for (const [path, value] of Object.entries({ ...this.settings, "grpc.listen": this.gateway ?? "127.0.0.1:0" })) {
+    for (const [path, value] of Object.entries({ "admin.listen": "", ...this.settings, "grpc.listen": this.gateway ?? "127.0.0.1:0" })) {
       env[`BITRIX24_GATEWAY__${path.toUpperCase().replaceAll(".", "__")}`] = String(value);
     }
     this.gatewayProcess = this.start("the gateway", [binary(), "serve"], this.folder, env);

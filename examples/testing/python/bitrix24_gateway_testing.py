@@ -194,7 +194,7 @@ class Bitrix24:
 
     def start_gateway(self):
         environment = plain_environment()
-        for path, value in {**self.settings, "grpc.listen": self.gateway or "127.0.0.1:0"}.items():
+        for path, value in {"admin.listen": "", **self.settings, "grpc.listen": self.gateway or "127.0.0.1:0"}.items():
             environment["BITRIX24_GATEWAY__" + path.upper().replace(".", "__")] = str(value)
         self.gateway_process = Process("the gateway", [binary(), "serve"], self.folder, environment)
         self.processes.append(self.gateway_process)

@@ -373,6 +373,21 @@ impl Board {
         })
     }
 
+    /// Ends a handing-out. Says whether the event is to be given back now: while an answer is under way it
+    /// is not.
+    pub(super) fn end(&mut self, seq: u64, attempt: u32) -> bool {
+        if !self.is_out(seq, attempt) {
+            return false;
+        }
+        let Some(row) = self.rows.get_mut(&seq) else {
+            return false;
+        };
+        if let Place::Out { over, .. } = &mut row.place {
+            *over = true;
+        }
+        row.holds.is_empty()
+    }
+
     /// Gives an event back; it comes again after a pause that grows with its handings-out.
     pub(super) fn give_back(&mut self, seq: u64, counts: bool, now: Instant) {
         let Some(row) = self.rows.get_mut(&seq) else {

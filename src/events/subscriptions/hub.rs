@@ -227,7 +227,9 @@ impl Hub {
                     if !self.state.board.is_out(seq, attempt) {
                         over.push((seq, attempt));
                     } else if by.is_zero() {
-                        self.come_back(seq);
+                        if self.state.board.end(seq, attempt) {
+                            self.come_back(seq);
+                        }
                     } else {
                         self.state.board.extend(seq, now + by);
                     }
@@ -239,7 +241,11 @@ impl Hub {
                 let until = now + self.settings.max_processing;
                 self.state.board.sent(seq, attempt, until);
             }
-            Message::Back(seq) => self.state.board.give_back(seq, false, now),
+            Message::Back { seq, attempt } => {
+                if self.state.board.end(seq, attempt) {
+                    self.state.returning.insert(seq, false);
+                }
+            }
             Message::Hold {
                 seq,
                 hold,

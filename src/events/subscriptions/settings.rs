@@ -40,9 +40,12 @@ struct Written {
     max_age_ms: u64,
 }
 
-const MAX_PROCESSING: Duration = Duration::from_secs(600);
-const MAX_ATTEMPTS: u32 = 5;
-const MAX_AGE: Duration = Duration::from_secs(600);
+/// How long a delivery may take, unless the caller says otherwise.
+pub const MAX_PROCESSING: Duration = Duration::from_secs(600);
+/// How often an event is handed out, unless the caller says otherwise.
+pub const MAX_ATTEMPTS: u32 = 5;
+/// How old a command may be, unless the caller says otherwise.
+pub const MAX_AGE: Duration = Duration::from_secs(600);
 
 impl Wish {
     /// The settings of a subscription that is made for it.

@@ -131,7 +131,7 @@ impl Deliveries {
                     Some(stored) => Arc::new(LogEntry::new(stored)),
                     // Erased a moment ago; so is the delivery.
                     None => {
-                        self.cannot_show(seq);
+                        self.cannot_show(seq, attempt);
                         continue;
                     }
                 },
@@ -159,8 +159,8 @@ impl Deliveries {
     }
 
     /// Gives back what this caller may not see any more.
-    pub fn cannot_show(&self, seq: u64) {
-        self.say(Message::Back(seq));
+    pub fn cannot_show(&self, seq: u64, attempt: u32) {
+        self.say(Message::Back { seq, attempt });
     }
 
     fn say(&self, message: Message) {

@@ -8,7 +8,7 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 use crate::{fault::Violation, grpc::status::Refusal};
 
 /// Longest key of a call.
-const KEY_BYTES: usize = 128;
+pub(in crate::grpc) const KEY_BYTES: usize = 128;
 
 /// The broken rules found so far.
 #[derive(Debug, Default)]

@@ -9,10 +9,10 @@ use super::check::Check;
 use crate::{bots::Content, proto::v1 as pb};
 
 /// Bitrix24 cuts longer texts without an error.
-const TEXT_CHARACTERS: usize = 20_000;
+pub(in crate::grpc) const TEXT_CHARACTERS: usize = 20_000;
 
 /// Bitrix24 refuses a serialised keyboard or attach from here on.
-const RICH_BYTES: usize = 60_000;
+pub(in crate::grpc) const RICH_BYTES: usize = 60_000;
 
 /// Checks and translates the content of a message.
 pub(crate) fn content(

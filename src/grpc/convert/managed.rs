@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Ids in one request.
-const IDS: usize = 1000;
+pub(in crate::grpc) const IDS: usize = 1000;
 
 /// Longest time a delivery may be given.
 const LONGEST: Duration = Duration::from_secs(3600);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a stream is silent at most, unless the caller says otherwise.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(in crate::grpc) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Names in one filter.
 const NAMES: usize = 1000;
@@ -29,7 +29,7 @@ const NAMES: usize = 1000;
 const NAME: usize = 64;
 
 /// What a stream holds at most that is not done, unless the caller says otherwise.
-const ROOM: Room = Room {
+pub(in crate::grpc) const ROOM: Room = Room {
     events: 100,
     bytes: 16 << 20,
 };

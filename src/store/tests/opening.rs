@@ -348,7 +348,11 @@ async fn who_was_taken_over_writes_nothing_any_more() {
 async fn who_waits_gets_the_store_when_it_is_free() {
     let place = Place::new();
     let store = place.open().await;
-    let waiting = tokio::spawn(Store::open_when_free(place.config(), Clock::system()));
+    let waiting = tokio::spawn(Store::open_when_free(
+        place.config(),
+        Clock::system(),
+        |_| {},
+    ));
     sleep(RETRY * 2).await;
     assert!(!waiting.is_finished());
     store.close().await;

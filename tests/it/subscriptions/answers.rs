@@ -235,6 +235,31 @@ async fn an_answer_under_way_holds_its_event_whatever_becomes_of_its_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_back_for_the_last_time_while_it_is_answered_is_not_set_aside() {
+    let mut scene = Scene::start().await;
+    scene.helper().await;
+    let mut wish = named();
+    wish.max_attempts = 1;
+    let mut stream = scene.subscribe(request(wish)).await;
+    scene.anna_types("/help");
+    let handed = stream.handed().await;
+    scene
+        .portal
+        .set_latency(Some("imbot.v2.Command.answer"), Duration::from_secs(25));
+    let mut bots = scene.bots.clone();
+    let slow = handed.answer("slow");
+    let posting = tokio::spawn(async move { bots.answer_command(slow).await });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.extend(&handed, 0).await, [""; 0]);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.set_aside().await, []);
+    let answered = posting.await.unwrap().unwrap().into_inner();
+    assert_eq!(answered.outcome(), AnswerOutcome::Answered);
+    stream.is_quiet().await;
+    assert_eq!(scene.set_aside().await, []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_surely_failed_leaves_the_event_with_who_has_it() {
     let mut scene = Scene::start().await;
     scene.helper().await;

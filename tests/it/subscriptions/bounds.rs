@@ -1,11 +1,15 @@
 //! What a stream takes at once, and what a slow one gets.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bitrix24_gateway::proto::v1 as pb;
 use tokio::time::sleep;
 
 use super::stage::{named, request, seconds};
-use crate::scene::Scene;
+use crate::scene::{Scene, command_added};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_has_no_more_outstanding_than_it_asked_for() {
@@ -74,5 +78,42 @@ async fn a_reader_that_stalls_an_hour_gets_everything_afterwards_and_nothing_is_
         seen.insert(handed.params());
     }
     assert_eq!(seen, typed);
+    assert_eq!(scene.set_aside().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_events_that_wait_are_handed_out_in_the_order_of_their_dialogs() {
+    const CHATS: usize = 100;
+    const EACH: usize = 100;
+    let mut scene = Scene::start().await;
+    scene.helper().await;
+    let chats: Vec<_> = (0..CHATS).map(|_| scene.another_chat()).collect();
+    let mut wish = named();
+    wish.max_age = seconds(4 * 3600);
+    let reader = scene.subscribe(request(wish.clone())).await;
+    drop(reader);
+    for number in 0..EACH {
+        for chat in &chats {
+            scene.types_in(*chat, &format!("/help {number}"));
+        }
+    }
+    // Pages of a backlog are two seconds apart.
+    sleep(Duration::from_secs(120)).await;
+    let mut stream = scene.subscribe(request(wish)).await;
+    let mut came: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..EACH {
+        let mut acks = Vec::new();
+        for _ in 0..CHATS {
+            let handed = stream.handed().await;
+            let dialog = command_added(&handed.event).chat.unwrap().dialog_id;
+            let number = came.entry(dialog).or_default();
+            assert_eq!(handed.params(), number.to_string());
+            *number += 1;
+            acks.push(handed.ack_id);
+        }
+        let acks = pb::AcknowledgeEventsRequest { ack_ids: acks };
+        scene.events().acknowledge_events(acks).await.unwrap();
+    }
+    assert!(came.values().all(|number| *number == EACH) && came.len() == CHATS);
     assert_eq!(scene.set_aside().await, []);
 }

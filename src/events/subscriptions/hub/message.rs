@@ -45,7 +45,7 @@ pub(in crate::events::subscriptions) enum Message {
     /// A handing-out is on its way to the caller.
     Sent { seq: u64, attempt: u32 },
     /// An event cannot be shown to the stream that has it.
-    Back(u64),
+    Back { seq: u64, attempt: u32 },
     /// An answer is under way. Tells whether the event is handed out (this time).
     Hold {
         seq: u64,

@@ -1,0 +1,269 @@
+//! What operators and their machines look at: `/livez`, `/readyz`, and `/metrics` where there are any.
+//!
+//! Plain HTTP, read only, and no secrets, but for everybody who reaches the address: by default only
+//! this machine does. It answers from before the store is open until after the last call ended.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{
+    Error,
+    listener::{Listener, Place},
+};
+use crate::lifecycle::{Health, Lifecycle};
+
+/// Connections at once.
+const CONNECTIONS: usize = 64;
+
+/// As Prometheus wants it.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Where to answer, and what.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether the operator named an address of their own, so that nothing goes without.
+    pub asked_for: bool,
+    /// What `/metrics` shows, if anything.
+    pub metrics: Option<Metrics>,
+}
+
+/// Writes all measurements, in the text format of Prometheus.
+#[derive(Clone)]
+pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// A server that is bound and not yet serving.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    desk: Desk,
+}
+
+#[derive(Debug, Clone)]
+struct Desk {
+    health: Health,
+    metrics: Option<Metrics>,
+}
+
+impl Server {
+    /// Takes the address.
+    ///
+    /// # Errors
+    ///
+    /// When it is taken or not ours.
+    pub async fn bind(config: Config, health: Health) -> Result<Self, Error> {
+        let place = Place {
+            listen: config.listen,
+            tls: None,
+            connections: CONNECTIONS,
+            limit: "connections to `admin.listen`",
+        };
+        Ok(Self {
+            listener: Listener::bind(place).await?,
+            desk: Desk {
+                health,
+                metrics: config.metrics,
+            },
+        })
+    }
+
+    /// The address taken.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.address()
+    }
+
+    /// Answers until the stop begins.
+    pub async fn run(self, life: Lifecycle) {
+        self.listener.serve(routes(self.desk), || {}, life).await;
+    }
+}
+
+fn routes(desk: Desk) -> Router {
+    let mut routes = Router::new()
+        .route("/livez", get(live))
+        .route("/readyz", get(ready));
+    if desk.metrics.is_some() {
+        routes = routes.route("/metrics", get(metrics));
+    }
+    routes.with_state(desk)
+}
+
+async fn live(State(desk): State<Desk>) -> Response {
+    let stuck = desk.health.stuck().into_iter();
+    let lines = stuck.map(|(name, owed)| format!("{name}: no progress for {} s", owed.as_secs()));
+    told("alive", lines.collect())
+}
+
+async fn ready(State(desk): State<Desk>) -> Response {
+    let failing = desk.health.failing();
+    let failing = failing.borrow();
+    let lines = failing.iter().map(|(part, why)| format!("{part}: {why}"));
+    told("ready", lines.collect())
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    match desk.metrics {
+        Some(Metrics(render)) => ([(header::CONTENT_TYPE, METRICS)], render()).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// `well`, or one line for each thing that is not.
+fn told(well: &str, mut lines: Vec<String>) -> Response {
+    let status = match lines.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    if lines.is_empty() {
+        lines.push(well.to_owned());
+    }
+    let headers: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, lines.join("\n") + "\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        time::{advance, timeout},
+    };
+
+    use super::*;
+    use crate::lifecycle::{Part, Pulse, STUCK};
+
+    struct Desk {
+        health: Health,
+        address: SocketAddr,
+        life: Lifecycle,
+    }
+
+    impl Desk {
+        async fn new(metrics: Option<Metrics>) -> Self {
+            let config = Config {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                asked_for: true,
+                metrics,
+            };
+            let (health, life) = (Health::default(), Lifecycle::default());
+            let server = Server::bind(config, health.clone()).await.unwrap();
+            let address = server.address().unwrap();
+            tokio::spawn(server.run(life.clone()));
+            Self {
+                health,
+                address,
+                life,
+            }
+        }
+
+        async fn say(&self, text: &str) -> String {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            said
+        }
+
+        /// The status and the body.
+        async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+            let said = self
+                .say(&format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+                .await;
+            let (head, body) = said.split_once("\r\n\r\n").unwrap();
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            (status, body.to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn readiness_names_each_part_that_fails_in_a_line() {
+        let desk = Desk::new(None).await;
+        assert_eq!(desk.ask("GET", "/readyz").await, (200, "ready\n".into()));
+        desk.health.fails(Part::Store, "cannot be written");
+        desk.health.fails(Part::Stop, "stopping");
+        let both = "store: cannot be written\nstop: stopping\n";
+        assert_eq!(desk.ask("GET", "/readyz").await, (503, both.into()));
+        assert_eq!(desk.ask("GET", "/livez").await, (200, "alive\n".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn liveness_names_what_is_stuck() {
+        let desk = Desk::new(None).await;
+        let pulse = Pulse::default();
+        let _watched = desk.health.watch("writer", pulse.clone());
+        pulse.beat();
+        advance(STUCK + Duration::from_secs(3)).await;
+        let (status, body) = desk.ask("GET", "/livez").await;
+        assert_eq!(status, 503);
+        assert!(body.starts_with("writer: no progress for 6"), "{body}");
+        assert_eq!(desk.ask("GET", "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_shown_where_there_are_any() {
+        let desk = Desk::new(Some(Metrics(Arc::new(|| "up 1\n".to_owned())))).await;
+        assert_eq!(desk.ask("GET", "/metrics").await, (200, "up 1\n".into()));
+        let without = Desk::new(None).await;
+        assert_eq!(without.ask("GET", "/metrics").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_changed_and_nothing_else_is_there() {
+        let desk = Desk::new(None).await;
+        for (method, path, status) in [
+            ("HEAD", "/readyz", 200),
+            ("POST", "/readyz", 405),
+            ("DELETE", "/livez", 405),
+            ("GET", "/", 404),
+            ("GET", "/readyz/../metrics", 404),
+        ] {
+            assert_eq!(desk.ask(method, path).await.0, status, "{method} {path}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_or_too_much_or_comes_too_often_is_sent_away() {
+        let desk = Desk::new(None).await;
+        let head = format!("GET /livez HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(64 << 10));
+        assert!(!desk.say(&head).await.starts_with("HTTP/1.1 200"));
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(TcpStream::connect(desk.address).await.unwrap());
+        }
+        let mut late = TcpStream::connect(desk.address).await.unwrap();
+        assert_eq!(late.read(&mut [0; 1]).await.unwrap(), 0);
+        // All the others said nothing, and are cut.
+        let mut cut = String::new();
+        let ended = held[0].read_to_string(&mut cut);
+        timeout(Duration::from_secs(30), ended)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(desk.ask("GET", "/livez").await.0, 200);
+        desk.life.begin_stop();
+        assert!(desk.life.finished(Duration::from_secs(60)).await);
+    }
+}

@@ -1,0 +1,118 @@
+//! How a gateway is, as machines ask.
+
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::process::{Desk, Ended, PATIENCE, Running};
+
+/// A gateway that shows its health at a free port, and the URL of that.
+async fn shown(desk: &Desk) -> (Running, String) {
+    let running = Running::of(desk.serve(&[], &[("ADMIN__LISTEN", "127.0.0.1:0")])).await;
+    let address = running.said.split("admin.address=").nth(1).unwrap();
+    let address = address.split_whitespace().next().unwrap();
+    let url = format!("http://{address}");
+    (running, url)
+}
+
+#[tokio::test]
+async fn healthcheck_says_whether_a_gateway_is_ready_and_alive() {
+    let desk = Desk::new().await;
+    let (running, url) = shown(&desk).await;
+    for (path, said) in [("/readyz", "ready\n"), ("/livez", "alive\n")] {
+        let url = format!("{url}{path}");
+        let asked = Ended::of(desk.bare(&["healthcheck", "--url", &url])).await;
+        assert_eq!((asked.code, asked.out.as_str()), (Some(0), said));
+    }
+    running.stop("TERM").await;
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", &format!("{url}/readyz")])).await;
+    let told = asked.failure(1);
+    assert!(told.contains("does not answer"), "{told}");
+}
+
+#[tokio::test]
+async fn healthcheck_asks_where_the_configuration_says() {
+    let desk = Desk::new().await;
+    let (running, url) = shown(&desk).await;
+    let listen = url.strip_prefix("http://").unwrap();
+    // It need not know of portals.
+    let file = format!(
+        "[admin]\nlisten = \"{}\"\n",
+        listen.replace("127.0.0.1", "0.0.0.0")
+    );
+    let file = desk.write("config.toml", &file);
+    for live in [&["--live"][..], &[]] {
+        let arguments = [&["healthcheck", "--config", &file], live].concat();
+        let asked = Ended::of(desk.bare(&arguments)).await;
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+    }
+    running.stop("TERM").await;
+    for (listen, told) in [
+        ("", "is empty"),
+        ("127.0.0.1:0", "port 0"),
+        ("no", "must be"),
+    ] {
+        let mut asking = desk.bare(&["healthcheck"]);
+        asking.env("BITRIX24_GATEWAY__ADMIN__LISTEN", listen);
+        let asked = Ended::of(asking).await;
+        assert!(asked.failure(1).contains(told), "{asked:?}");
+    }
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", "https://acme.com/"])).await;
+    assert!(asked.failure(1).contains("http://"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn address_that_somebody_has_keeps_from_starting_only_who_asked_for_it() {
+    let desk = Desk::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Ended::of(desk.serve(&[], &[("ADMIN__LISTEN", &address)])).await;
+    let told = ended.failure(1);
+    assert!(
+        told.contains("cannot listen on") && told.contains(&address),
+        "{told}"
+    );
+    // Perhaps somebody has the usual one already, which is as good.
+    let _usual = TcpListener::bind("127.0.0.1:9464").await;
+    let usual = [("ADMIN__LISTEN", "127.0.0.1:9464")];
+    let running = Running::of(desk.serve(&[], &usual)).await;
+    assert!(
+        running.said.contains("set `admin.listen`"),
+        "{}",
+        running.said
+    );
+    running.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn process_that_waits_for_the_store_is_alive_and_says_why_it_is_not_ready() {
+    let desk = Desk::new().await;
+    let first = Running::of(desk.serve(&[], &[])).await;
+    let listen = {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        free.local_addr().unwrap().to_string()
+    };
+    let second = Running::of(desk.serve(&[], &[("ADMIN__LISTEN", &listen)]));
+    let looking = async {
+        let url = format!("http://{listen}/readyz");
+        loop {
+            let asked = Ended::of(desk.bare(&["healthcheck", "--url", &url])).await;
+            if asked.err.contains("held by another process") {
+                assert_eq!(asked.code, Some(1));
+                assert!(
+                    asked.err.contains("503") && asked.err.contains("process "),
+                    "{asked:?}"
+                );
+                break;
+            }
+        }
+        let url = format!("http://{listen}/livez");
+        let asked = Ended::of(desk.bare(&["healthcheck", "--url", &url])).await;
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+        first.stop("TERM").await;
+    };
+    let both = async { tokio::join!(second, looking) };
+    let (second, ()) = timeout(PATIENCE, both).await.unwrap();
+    let asked =
+        Ended::of(desk.bare(&["healthcheck", "--url", &format!("http://{listen}/readyz")])).await;
+    assert_eq!(asked.out, "ready\n", "{asked:?}");
+    second.stop("TERM").await;
+}
