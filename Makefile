@@ -22,7 +22,7 @@ bench:
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.
 soak:
-	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
+	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_RESTARTS=50 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
 

@@ -25,7 +25,7 @@ use crate::{
     fault::Chain,
     grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
     http,
-    lifecycle::{GRACE, Lifecycle, Part},
+    lifecycle::{GRACE, Lifecycle, Part, blocking},
     portal::{self, Portals},
     store::{self, Opened, Store},
     telemetry::{self, Measurements, Render},
@@ -56,6 +56,7 @@ pub struct App {
     reread: Option<Reread>,
     address: SocketAddr,
     lookout: Option<Lookout>,
+    delay: Duration,
     created_key_file: Option<PathBuf>,
     measurements: Option<Measurements>,
     life: Lifecycle,
@@ -109,6 +110,9 @@ pub enum Error {
     /// Nothing can be kept any more.
     #[error("the store's writer ended unexpectedly")]
     Writer,
+    /// A background task panicked.
+    #[error("a part of the gateway broke: {0}")]
+    Panicked(&'static str),
     /// A part ended that should not have.
     #[error("a part of the gateway ended unexpectedly: {0}")]
     Broken(#[source] tokio::task::JoinError),
@@ -122,7 +126,7 @@ impl App {
     ///
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
-        let life = Lifecycle::default();
+        let life = Lifecycle::with_fault(config.fault);
         let (meter, measurements) = match config.telemetry.meter {
             Some(meter) => (meter, None),
             None => {
@@ -169,7 +173,10 @@ impl App {
         let events = events.await?;
         gauges::tell(&meter, &store, clock, keeps);
         if unclean {
-            life.spawn(look_over(store.clone(), life.clone()));
+            life.spawn(
+                "look over the store",
+                look_over(store.clone(), life.clone()),
+            );
         }
         let accounts = config.service_accounts;
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
@@ -226,6 +233,7 @@ impl App {
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
             lookout,
+            delay: config.shutdown_delay,
             callers,
             reload: config.reload,
             reread: config.reread,
@@ -310,43 +318,59 @@ impl App {
             address,
             lookout,
             measurements,
+            delay,
             life,
             ..
         } = self;
         let serving = HealthService::default();
         events.start(&life);
-        life.spawn(bots.clone().keep_settling(life.stop().clone()));
-        life.spawn(bots.keep_settling_modes(life.stop().clone()));
-        life.spawn(health::tell(serving.clone(), life.clone()));
-        let watching = life.spawn(health::watch_store(store.clone(), life.clone()));
+        let _watched = life.health().watch("store writer", store.pulse());
+        life.spawn("settling", bots.clone().keep_settling(life.stop().clone()));
+        life.spawn(
+            "settling of modes",
+            bots.keep_settling_modes(life.stop().clone()),
+        );
+        life.spawn("health", health::tell(serving.clone(), life.clone()));
+        let watching = life.spawn(
+            "watch of the store",
+            health::watch_store(store.clone(), life.clone()),
+        );
         if let Some(reload) = reload {
-            life.spawn(follow(reload, callers, life.stop().clone()));
+            life.spawn("callers", follow(reload, callers, life.stop().clone()));
         }
         match http {
-            Some(http) => drop(life.spawn(http.run())),
+            Some(http) => drop(life.spawn("HTTP", http.run())),
             None => events.tell_who_is_unheard(),
         }
         if let Some(address) = http_address {
             info!(http.address = %address, "installations and callbacks are received");
         }
-        life.spawn(sealing::keep(store.clone(), life.stop().clone()));
+        life.spawn("sealing", sealing::keep(store.clone(), life.stop().clone()));
         if let Some(admin) = admin {
-            life.spawn(admin.run());
+            life.spawn("admin socket", admin.run());
         }
-        life.spawn(portals.clone().watch_ends(life.stop().clone()));
+        life.spawn(
+            "ends of webhooks",
+            portals.clone().watch_ends(life.stop().clone()),
+        );
         if let Some(reread) = reread {
-            life.spawn(credentials::follow(
-                reread,
-                portals.clone(),
-                life.stop().clone(),
-            ));
+            let following = credentials::follow(reread, portals.clone(), life.stop().clone());
+            life.spawn("credentials", following);
         }
-        let mut serving = tokio::spawn(server.run(serving));
+        let mut serving = life.attend("gRPC", server.run(serving));
         life.health().works(Part::Start);
         info!(grpc.address = %address, log.id = %store.log_id(), "gateway is ready");
+        let asked = async {
+            life.asked().await;
+            if !delay.is_zero() {
+                info!(?delay, "not ready any more, and still taking calls");
+            }
+            sleep(delay).await;
+        };
         let broke_off = tokio::select! {
             served = &mut serving => Some(served),
             () = life.stop().cancelled() => None,
+            () = asked => None,
         };
         life.begin_stop();
         life.finished(GRACE).await;
@@ -364,6 +388,9 @@ impl App {
         store.close().await;
         drop((lookout, measurements));
         info!("gateway stopped");
+        if let Some(task) = life.broken() {
+            return Err(Error::Panicked(task));
+        }
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)
     }
@@ -409,20 +436,12 @@ async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = sleep(LOOK) => {}
         }
-        let look = tokio::task::spawn_blocking(move || {
+        let found;
+        (reload, found) = blocking(move || {
             let found = reload.look();
             (reload, found)
-        });
-        let found = match look.await {
-            Ok((same, found)) => {
-                reload = same;
-                found
-            }
-            Err(error) => {
-                error!(%error, "the configuration file is not looked at any more");
-                return;
-            }
-        };
+        })
+        .await;
         match found {
             Ok(None) => {}
             // Somebody who empties the file does not mean to let everybody in.

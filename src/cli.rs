@@ -170,6 +170,7 @@ impl Serve {
         if let Err(error) = telemetry::start(&config.telemetry) {
             return fail(USAGE, &error);
         }
+        telemetry::tell_panics();
         let built = tokio::select! {
             built = App::build(config, Clock::system()) => built,
             signal = lifecycle::signalled() => match signal {
@@ -199,7 +200,7 @@ impl Serve {
         let life = app.lifecycle().clone();
         let signals = async move {
             lifecycle::signalled().await?;
-            life.begin_stop();
+            life.ask_to_stop();
             lifecycle::signalled().await
         };
         let told_twice = async {

@@ -39,6 +39,7 @@ use crate::{
     events,
     http::ops,
     ids::PortalId,
+    lifecycle::Fault,
     portal, store, telemetry,
 };
 
@@ -82,6 +83,10 @@ pub struct Config {
     pub portals: portal::Config,
     /// Fetching and keeping events.
     pub events: events::Config,
+    /// How long we say that we are not ready before we stop.
+    pub shutdown_delay: Duration,
+    /// What is to break, in a build for tests.
+    pub fault: Fault,
     /// Logs.
     pub telemetry: telemetry::Config,
 }
@@ -201,6 +206,8 @@ impl Config {
                     1 << 20..=u64::MAX,
                 )?,
             },
+            shutdown_delay: raw.shutdown.delay.within("shutdown.delay", "0s", "5m")?,
+            fault: sources.fault(),
             telemetry: telemetry::Config {
                 level: raw.log.level,
                 format: raw.log.format,
@@ -232,7 +239,14 @@ struct Raw {
     calls: RawCalls,
     polling: RawPolling,
     events: RawEvents,
+    shutdown: RawShutdown,
     log: RawLog,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawShutdown {
+    delay: Span,
 }
 
 #[derive(Deserialize)]

@@ -151,17 +151,26 @@ impl Events {
 
     /// Begins to fetch and to expire, until the process stops.
     pub fn start(&self, life: &Lifecycle) {
-        life.spawn(rotation::run(self.clone(), life.clone()));
-        life.spawn(retention::run(self.clone(), life.stop().clone()));
+        life.spawn("rotation", rotation::run(self.clone(), life.clone()));
+        life.spawn(
+            "retention",
+            retention::run(self.clone(), life.stop().clone()),
+        );
         let looks = self.subscriptions().clone();
-        life.spawn(looks.keep_looking(life.stop().clone()));
+        life.spawn("looks", looks.keep_looking(life.stop().clone()));
     }
 
     /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever
     /// calls this listens, or is about to.
     pub fn start_listening(&self, life: &Lifecycle) {
-        life.spawn(listening::note_end(self.clone(), life.stop().clone()));
-        life.spawn(listening::run(self.clone(), life.stop().clone()));
+        life.spawn(
+            "end of listening",
+            listening::note_end(self.clone(), life.stop().clone()),
+        );
+        life.spawn(
+            "listening",
+            listening::run(self.clone(), life.stop().clone()),
+        );
     }
 
     /// Opens a view of the log.

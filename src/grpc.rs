@@ -147,10 +147,13 @@ impl Server {
         let life = parts.life.clone();
         let stop = life.stop().clone();
         if let Some(tls) = door.tls() {
-            life.spawn(tls.keep_reading(stop.clone()));
+            life.spawn("certificate for gRPC", tls.keep_reading(stop.clone()));
         }
         if let Some(accounts) = parts.accounts.clone() {
-            life.spawn(accounts.keep_reading(stop.clone()));
+            life.spawn(
+                "keys of service accounts",
+                accounts.keep_reading(stop.clone()),
+            );
         }
         let guard = Guard::new(
             parts.callers.clone(),
@@ -161,7 +164,7 @@ impl Server {
         let measure = Measure::new(&parts.meter);
         door.measured_by(&parts.meter);
         let routes = routes(&config, parts, health);
-        let incoming = door.open(stop.clone());
+        let incoming = door.open(&life);
         TonicServer::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))

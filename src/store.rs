@@ -57,7 +57,7 @@ use self::{
     seal::Sealed,
     sqlite::{Failure, Readers, Writer},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, lifecycle::Pulse};
 
 pub use self::{
     addresses::Address,
@@ -230,6 +230,12 @@ impl Store {
         // Readers first: the last connection tidies up the write-ahead log, which readers cannot.
         self.inner.readers.close().await;
         self.inner.writer.stop().await;
+    }
+
+    /// The progress of the writer, which owes none while nothing is to be written.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.inner.writer.pulse()
     }
 
     /// Whether the last transaction could be committed. Changes are told.

@@ -3,7 +3,7 @@
 mod lines;
 mod measurements;
 
-use std::io::IsTerminal as _;
+use std::{any::Any, io::IsTerminal as _};
 
 use self::lines::Lines;
 pub(crate) use self::lines::flush;
@@ -70,6 +70,22 @@ pub fn check(config: &Config) -> Result<(), Error> {
     filter(&config.level).map(drop)
 }
 
+/// Has panics told as log lines, with their place and without what they were given: that may hold what
+/// must not be told.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_default();
+        tracing::error!(panic.place = %place, panic.text = text(panic.payload()), "panicked");
+    }));
+}
+
+/// What may be told of a panic. A fixed text was written by us; any other may quote anything.
+fn text(panic: &(dyn Any + Send)) -> &'static str {
+    let fixed = panic.downcast_ref::<&'static str>();
+    fixed.copied().unwrap_or("its text is withheld")
+}
+
 /// The filter as the operator wishes it, but for two things.
 fn filter(level: &str) -> Result<EnvFilter, Error> {
     let mut filter = EnvFilter::builder().parse(level)?;
@@ -84,6 +100,13 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panic_tells_a_text_of_ours_and_nothing_that_it_was_given() {
+        let secret = "hush-hush";
+        assert_eq!(text(&"it cannot be"), "it cannot be");
+        assert_eq!(text(&format!("wrong: {secret}")), "its text is withheld");
+    }
 
     #[test]
     fn audit_is_told_unless_it_is_named_and_headers_never() {

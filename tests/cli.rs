@@ -12,6 +12,8 @@
 
 #[path = "cli/admitting.rs"]
 mod admitting;
+#[path = "cli/breaking.rs"]
+mod breaking;
 #[path = "cli/callers.rs"]
 mod callers;
 #[path = "cli/checking.rs"]

@@ -263,6 +263,43 @@ fn some_names_belong_to_some_places() {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
+/// Where tasks are spawned beside `Lifecycle`: it itself, what follows a task in its own way, and what
+/// belongs to one connection, one request or one group of calls and costs nothing but that.
+const SPAWNS: [&str; 7] = [
+    "lifecycle.rs",
+    "store/sqlite/writer.rs",
+    "portal/queue.rs",
+    "portal/home.rs",
+    "grpc/door.rs",
+    "admin/server.rs",
+    "demo.rs",
+];
+
+#[test]
+fn background_tasks_are_spawned_by_the_lifecycle_which_sees_them_panic() {
+    let mut found = Vec::new();
+    for (file, text) in files(&source()) {
+        let tokens = tokens(&text);
+        let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
+        let tests = |at: &usize| word(*at) == "tests" && word(at + 1) == "{";
+        let end = (0..tokens.len()).find(tests).unwrap_or(tokens.len());
+        let is_tests = file.split('/').any(|part| part.starts_with("tests"));
+        for at in (0..end).filter(|_| !is_tests) {
+            let path = [word(at), word(at + 1), word(at + 2)];
+            if [["tokio", "::", "spawn"], ["task", "::", "spawn"]].contains(&path) {
+                found.push(file.clone());
+            }
+        }
+    }
+    found.dedup();
+    let others: Vec<_> = found
+        .iter()
+        .filter(|file| !SPAWNS.contains(&file.as_str()))
+        .collect();
+    assert!(others.is_empty(), "{others:?} spawn tasks by themselves");
+    assert_eq!(found.len(), SPAWNS.len(), "{found:?}");
+}
+
 #[test]
 fn every_module_of_the_crate_is_in_a_band() {
     let declared: Vec<String> = bands().concat();

@@ -71,6 +71,7 @@ impl Server {
             };
             match stream.peer_cred().map(|peer| peer.uid()) {
                 Ok(user) if user == 0 || user == self.socket.owner() => {
+                    // Not waited for: commands are, and whoever says nothing is not.
                     tokio::spawn(self.serve(stream, user));
                 }
                 Ok(user) => warn!(user, "another user is not let in at the admin socket"),
@@ -129,7 +130,7 @@ async fn answer(
     let (name, about, changes) = (command.name(), command.about(), command.changes());
     let keeper = Arc::clone(keeper);
     // A stop waits for it, and so does nobody's leaving.
-    let done = life.spawn(async move { keeper.run(command).await }).await;
+    let done = life.serve(async move { keeper.run(command).await }).await;
     let (status, body) = match &done {
         Ok(Ok(done)) => (StatusCode::OK, serde_json::to_vec(done)),
         Ok(Err(error)) => {

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::LOOK;
-use crate::{config::Reread, portal::Portals};
+use crate::{config::Reread, lifecycle::blocking, portal::Portals};
 
 /// Goes on with changed webhooks and secrets, until the stop begins.
 pub(super) async fn follow(mut reread: Reread, portals: Portals, stop: CancellationToken) {
@@ -14,20 +14,12 @@ pub(super) async fn follow(mut reread: Reread, portals: Portals, stop: Cancellat
             () = stop.cancelled() => return,
             () = sleep(LOOK) => {}
         }
-        let look = tokio::task::spawn_blocking(move || {
+        let found;
+        (reread, found) = blocking(move || {
             let found = reread.look();
             (reread, found)
-        });
-        let found = match look.await {
-            Ok((same, found)) => {
-                reread = same;
-                found
-            }
-            Err(error) => {
-                error!(%error, "files of credentials are not looked at any more");
-                return;
-            }
-        };
+        })
+        .await;
         match found {
             Ok(None) => {}
             Ok(Some(fresh)) => portals.renew(fresh),

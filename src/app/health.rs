@@ -49,7 +49,7 @@ pub(super) async fn look_out(
         info!(admin.address = %address, "health and metrics are shown over HTTP");
     }
     let apart = life.apart();
-    apart.spawn(server.run(apart.clone()));
+    apart.spawn("admin HTTP", server.run(apart.clone()));
     Ok(Some(Lookout {
         address,
         _stop: apart.stop().clone().drop_guard(),
@@ -105,6 +105,7 @@ pub(super) async fn watch_store(store: Store, life: Lifecycle) -> Result<(), Err
             () = life.stop().cancelled() => return Ok(()),
             changed = writable.changed() => {
                 if changed.is_err() {
+                    life.health().fails(Part::Store, "its writer ended");
                     life.begin_stop();
                     return Err(Error::Writer);
                 }

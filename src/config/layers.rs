@@ -10,6 +10,7 @@ use figment::{
 };
 
 use super::{DEFAULTS, Error, Raw};
+use crate::lifecycle::Fault;
 
 /// Settings in the environment start with this.
 pub(super) const PREFIX: &str = "BITRIX24_GATEWAY__";
@@ -52,6 +53,15 @@ impl Sources {
             environment,
             flags,
         }
+    }
+}
+
+impl Sources {
+    /// The task that a test wants to see panic; nobody else's build listens.
+    pub(super) fn fault(&self) -> Fault {
+        let named = |(key, _): &&(String, String)| key == "BITRIX24_GATEWAY_TEST_PANIC";
+        let chosen = self.environment.iter().find(named);
+        Fault(chosen.map(|(_, task)| task.as_str().into()))
     }
 }
 

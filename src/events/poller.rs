@@ -24,7 +24,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -37,6 +37,7 @@ use crate::{
     bots::Bots,
     fault::{Chain, Fault as _},
     ids::BotCode,
+    lifecycle::Pulse,
     portal::{Portal, wire::Method},
     store::{self, BotState, EventMode},
 };
@@ -61,6 +62,9 @@ const UNSEEN: Duration = Duration::from_secs(3600);
 
 /// Pause between looks at two bots.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
+/// A poller that waits wakes so often to show that it could go on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Fetches for one portal.
 #[derive(Debug)]
@@ -97,6 +101,7 @@ impl Poller {
                 bots,
                 intake,
                 watch: Mutex::default(),
+                pulse: Pulse::default(),
             }),
             config,
             rotation: HashMap::new(),
@@ -104,6 +109,11 @@ impl Poller {
             paid_until: now + SAVED,
             next_look: now,
         }
+    }
+
+    /// Its progress. What waits for the portal owes none.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.fetcher.pulse.clone()
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -114,7 +124,10 @@ impl Poller {
         // began runs to its end.
         let mut under_way = FuturesUnordered::new();
         let mut looks = FuturesUnordered::new();
+        let mut signs = interval(SIGN_OF_LIFE);
+        let mut _turn;
         loop {
+            _turn = fetcher.pulse.owe();
             let next = self.next();
             let look = self.look().filter(|_| looks.is_empty());
             let due = async {
@@ -138,6 +151,7 @@ impl Poller {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                _ = signs.tick() => {}
                 // The sender lives in `bots`, which we hold.
                 _ = changed.changed() => self.enrol(),
                 Some(fetched) = under_way.next() => self.settle(fetched),

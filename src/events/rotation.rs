@@ -24,7 +24,14 @@ pub(super) async fn run(events: Events, life: Lifecycle) {
         for portal in portals {
             asked.entry(portal.id().clone()).or_insert_with(|| {
                 let stop = life.stop().child_token();
-                life.spawn(poller(&events, &portal).run(stop.clone()));
+                let poller = poller(&events, &portal);
+                let name = format!("poller of {}", portal.id());
+                let watched = life.health().watch(name, poller.pulse());
+                let polling = poller.run(stop.clone());
+                life.spawn("poller", async move {
+                    polling.await;
+                    drop(watched);
+                });
                 (portal, stop)
             });
         }

@@ -309,7 +309,7 @@ impl Subscriptions {
             inner.life.stop().clone(),
             inner.instruments.of(&member.owner, &member.name),
         );
-        inner.life.spawn(task.run());
+        inner.life.spawn("subscription", task.run());
         hub.insert(mailbox).clone()
     }
 

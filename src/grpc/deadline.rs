@@ -85,7 +85,9 @@ where
         let call_id = Arc::clone(&call_id);
         let entry = || audit::Entry::new(caller.grant(), rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
+        let fault = parts.life.fault().clone();
         let running = run(patience).instrument(span).map(move |ended| {
+            fault.strike(rpc);
             let ended = ended.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {
                 entry.end(ended.as_ref().err().map_or("OK", Failure::reason));

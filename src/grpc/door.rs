@@ -17,13 +17,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::connection::Stream as Bytes;
 pub(super) use self::connection::{Connection, Peer};
 use crate::{
     fault::Chain,
+    lifecycle::Lifecycle,
     socket::Socket,
     tls::{self, Protocol, Tls},
 };
@@ -130,12 +130,13 @@ impl Door {
     /// The connections that came in, until the stop.
     pub(super) fn open(
         self,
-        stop: CancellationToken,
+        life: &Lifecycle,
     ) -> impl Stream<Item = Result<Connection, Infallible>> {
         let (inside, arrived) = mpsc::channel(64);
-        tokio::spawn(async move {
+        let within = life.clone();
+        life.attend("gRPC door", async move {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = within.stop().cancelled() => {}
                 () = self.accept(inside) => {}
             }
         });
@@ -167,6 +168,7 @@ impl Door {
             };
             full = false;
             let (entry, inside) = (self.entry.clone(), inside.clone());
+            // A panic costs this connection alone.
             tokio::spawn(async move {
                 match entry.let_in(arrived, place).await {
                     // Nobody listens any more once the stop began.

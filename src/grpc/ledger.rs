@@ -294,3 +294,47 @@ fn hash(bytes: &[u8]) -> RequestHash {
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::{fault::Reason, store};
+
+    #[tokio::test]
+    async fn call_that_panicked_leaves_its_key_free_and_its_outcome_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = store::Config {
+            dir: folder.path().join("store"),
+            keys: store::KeySource::File(folder.path().join("keys")),
+        };
+        let store = Store::open(config, Clock::system()).await.unwrap().store;
+        let ledger = Ledger::new(store, Clock::system());
+        let once = || Once {
+            ledger: ledger.clone(),
+            call: Some(Call {
+                key: "key".to_owned(),
+                request: [1; 32],
+            }),
+        };
+        let panics = once().run(Patience::endless(), |_| async {
+            if true {
+                panic!("on purpose");
+            }
+            Ok::<pb::SendMessageResponse, store::Error>(pb::SendMessageResponse::default())
+        });
+        let joined = once().run(Patience::endless(), |_| async {
+            Ok::<pb::SendMessageResponse, store::Error>(pb::SendMessageResponse::default())
+        });
+        let panics = AssertUnwindSafe(panics).catch_unwind();
+        let (panicked, joined) = tokio::join!(panics, joined);
+        assert!(panicked.is_err());
+        assert_eq!(
+            joined.unwrap_err().reason(),
+            Reason::OutcomeUnknown.as_str()
+        );
+    }
+}

@@ -69,7 +69,7 @@ impl Desk {
             return;
         };
         let desk = self.clone();
-        self.life().spawn(async move {
+        self.life().serve(async move {
             // What is bound twice at once is refused to one of them.
             let _turn = desk.bindings().turns.of(waiting.0.clone()).await;
             desk.bindings().begin(waiting);

@@ -65,7 +65,7 @@ pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> Statu
         return StatusCode::SERVICE_UNAVAILABLE;
     };
     let working = desk.clone();
-    desk.life().spawn(async move {
+    desk.life().serve(async move {
         let fields = body::fields(&head.headers, &body);
         let callback = fields.and_then(|fields| Callback::from_value(&fields).ok());
         let done = match callback {

@@ -44,7 +44,7 @@ pub(super) async fn receive(State(desk): State<Desk>, request: Request) -> Statu
         match working.events().take_posted(&name, fields).await {
             Ok(departed) => {
                 if let Some(departed) = departed {
-                    working.life().spawn(departed.mark());
+                    working.life().serve(departed.mark());
                 }
                 StatusCode::OK
             }

@@ -82,7 +82,7 @@ impl Listener {
     pub(super) async fn serve(self, routes: Router, turned_away: impl Fn(), life: Lifecycle) {
         let stop = life.stop().clone();
         if let Some(tls) = self.tls.clone() {
-            life.spawn(tls.keep_reading(stop.clone()));
+            life.spawn("certificate for HTTP", tls.keep_reading(stop.clone()));
         }
         let mut full = false;
         loop {
@@ -109,7 +109,7 @@ impl Listener {
             };
             full = false;
             let served = connection(stream, self.tls.clone(), routes.clone(), stop.clone());
-            life.spawn(async move {
+            life.serve(async move {
                 if timeout(LONGEST, served).await.is_err() {
                     debug!("a connection took too long and is cut");
                 }

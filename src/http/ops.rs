@@ -214,7 +214,7 @@ mod tests {
         let desk = Desk::new(None).await;
         let pulse = Pulse::default();
         let _watched = desk.health.watch("writer", pulse.clone());
-        pulse.beat();
+        let _owed = pulse.owe();
         advance(STUCK + Duration::from_secs(3)).await;
         let (status, body) = desk.ask("GET", "/livez").await;
         assert_eq!(status, 503);

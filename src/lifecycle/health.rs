@@ -1,6 +1,6 @@
 //! Whether this process can be given work, and whether it still does any.
 //!
-//! *Ready*: every [`Part`] works. *Alive*: everything that owes progress ([`Pulse`]) made some within
+//! *Ready*: every [`Part`] works. *Alive*: nothing that was begun ([`Pulse`]) is undone for
 //! [`STUCK`]. A portal that is down makes neither fail: to be told so is progress.
 
 use std::{
@@ -78,7 +78,6 @@ impl Health {
     }
 
     /// Has something watched that owes progress, for as long as the answer is kept.
-    #[must_use]
     pub fn watch(&self, name: impl Into<String>, pulse: Pulse) -> Watched {
         let mut pulses = self.pulses();
         let id = pulses.next;
@@ -114,28 +113,49 @@ impl Drop for Watched {
     }
 }
 
-/// The progress of one thing. Cheap to clone; owes none at first.
+/// The progress of one thing: what it began and has not done. Cheap to clone; at first that is nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+pub struct Pulse(Arc<Mutex<Debts>>);
+
+#[derive(Debug, Default)]
+struct Debts {
+    next: u64,
+    since: BTreeMap<u64, Instant>,
+}
 
 impl Pulse {
-    /// Went on, and owes further progress from now.
-    pub fn beat(&self) {
-        *self.since() = Some(Instant::now());
-    }
-
-    /// Waits for others, and owes nothing until it goes on.
-    pub fn rest(&self) {
-        *self.since() = None;
+    /// Something was begun that needs nobody but us. It is done when the answer is dropped.
+    pub fn owe(&self) -> Owed {
+        let mut debts = self.debts();
+        let id = debts.next;
+        debts.next += 1;
+        debts.since.insert(id, Instant::now());
+        Owed(self.clone(), id)
     }
 
     /// For how long progress is owed.
     fn owed(&self) -> Option<Duration> {
-        self.since().map(|since| since.elapsed())
+        // They were numbered in the order of their times.
+        let debts = self.debts();
+        debts
+            .since
+            .first_key_value()
+            .map(|(_, since)| since.elapsed())
     }
 
-    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn debts(&self) -> MutexGuard<'_, Debts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that was begun, until it is dropped.
+#[derive(Debug)]
+#[must_use = "it is owed only as long"]
+pub struct Owed(Pulse, u64);
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.debts().since.remove(&self.1);
     }
 }
 
@@ -168,15 +188,16 @@ mod tests {
         let (busy, idle) = (Pulse::default(), Pulse::default());
         let watched = health.watch("busy", busy.clone());
         let _idle = health.watch("idle", idle);
-        busy.beat();
+        let first = busy.owe();
         advance(STUCK - Duration::from_millis(1)).await;
         assert!(health.stuck().is_empty());
-        busy.beat();
+        let second = busy.owe();
+        drop(first);
         advance(STUCK).await;
         assert_eq!(health.stuck(), [("busy".to_owned(), STUCK)]);
-        busy.rest();
+        drop(second);
         assert!(health.stuck().is_empty());
-        busy.beat();
+        let _third = busy.owe();
         advance(STUCK * 2).await;
         assert_eq!(health.stuck().len(), 1);
         drop(watched);

@@ -211,7 +211,7 @@ impl Portals {
         memory.keep_ahead(store).await;
         let worth_keeping = Arc::clone(&memory.worth_keeping);
         let (all, store) = (Arc::downgrade(&self.0), store.clone());
-        tokio::spawn(async move {
+        self.0.workshop.life.attend("limits", async move {
             loop {
                 worth_keeping.notified().await;
                 let Some(all) = all.upgrade() else { break };
@@ -384,9 +384,10 @@ impl Workshop {
             Some(OAuth {
                 member_id,
                 looked: std::sync::Mutex::default(),
-                _running: AbortOnDropHandle::new(tokio::spawn(
-                    refresher.clone().run(queue.clone()),
-                )),
+                _running: AbortOnDropHandle::new(
+                    self.life
+                        .attend("refresh", refresher.clone().run(queue.clone())),
+                ),
                 refresher,
             })
         }))
@@ -422,7 +423,7 @@ impl Workshop {
                 metrics: self.instruments.of(id.as_str()),
             },
         ));
-        let queue = Queue::start(Arc::clone(&sender));
+        let queue = Queue::start(Arc::clone(&sender), &self.life);
         let oauth = oauth(&queue);
         let prober = probe::run(id.clone(), Arc::clone(&sender.gate), queue.clone());
         Portal(Arc::new(Inner {
@@ -430,7 +431,7 @@ impl Workshop {
             clock: self.clock,
             queue,
             sender,
-            _prober: AbortOnDropHandle::new(tokio::spawn(prober)),
+            _prober: AbortOnDropHandle::new(self.life.attend("probes", prober)),
             oauth,
             details: super::details::Details::default(),
             admission: Admission::default(),

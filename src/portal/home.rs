@@ -204,7 +204,7 @@ impl Home {
         };
         let is_home = current == configured;
         let (store, portal) = (self.store.clone(), self.portal.clone());
-        // Nobody waits for it: if it fails, the old address leads here again.
+        // Nobody waits for it: if it fails, or panics, the old address leads here again.
         tokio::spawn(async move {
             let kept = if is_home {
                 store.forget_address(&portal).await

@@ -31,6 +31,7 @@ use super::{
     state::{Gate, PROBE},
     wire::{Method, Reply, batch::MOST_CALLS},
 };
+use crate::lifecycle::Lifecycle;
 
 /// Requests on their way at once. A portal that is paced hardly ever has a tenth of it; without pacing
 /// it bounds our connections, and calls beyond it pay for the line.
@@ -75,14 +76,14 @@ impl Drop for Inner {
 
 impl Queue {
     /// A queue with its dispatcher, on the current runtime.
-    pub(super) fn start(sender: Arc<Sender>) -> Self {
+    pub(super) fn start(sender: Arc<Sender>, life: &Lifecycle) -> Self {
         let changed = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
             sender,
             state: Mutex::default(),
             changed: Arc::clone(&changed),
         });
-        tokio::spawn(dispatch(Arc::downgrade(&inner), changed));
+        life.attend("queue", dispatch(Arc::downgrade(&inner), changed));
         Self(inner)
     }
 
@@ -381,6 +382,7 @@ async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
     while let Some(inner) = queue.upgrade() {
         let look_again = match inner.next() {
             Ok(group) => {
+                // A panic costs these calls alone.
                 tokio::spawn(send(inner, group));
                 continue;
             }

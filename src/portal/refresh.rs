@@ -124,7 +124,7 @@ impl Refresher {
             };
             // A stop waits for it: an answer that is not written down would be the end of the pair.
             let attempt = self.clone().attempt(Arc::clone(&held));
-            let outcome = match self.life.spawn(attempt).await {
+            let outcome = match self.life.serve(attempt).await {
                 Ok(outcome) => outcome,
                 Err(_broken) => Outcome::Failed(self.failure(Cause::AuthorizationServer)),
             };

@@ -2,6 +2,13 @@
 
 use tokio::{net::TcpListener, time::timeout};
 
+use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
 use crate::process::{Desk, Ended, PATIENCE, Running};
 
 /// A gateway that shows its health at a free port, and the URL of that.
@@ -26,6 +33,26 @@ async fn healthcheck_says_whether_a_gateway_is_ready_and_alive() {
     let asked = Ended::of(desk.bare(&["healthcheck", "--url", &format!("{url}/readyz")])).await;
     let told = asked.failure(1);
     assert!(told.contains("does not answer"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_measured_is_told_beside_health_with_what_the_process_takes() {
+    let desk = Desk::new().await;
+    let (running, url) = shown(&desk).await;
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", &format!("{url}/metrics")])).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    for name in [
+        "# TYPE bitrix24_gateway_store_write_duration_seconds histogram\n",
+        "\nbitrix24_gateway_store_writable 1\n",
+        "\nprocess_resident_memory_bytes ",
+        "\nprocess_cpu_seconds_total ",
+        "\nprocess_open_fds ",
+        "\nprocess_max_fds ",
+        "\nprocess_start_time_seconds ",
+    ] {
+        assert!(asked.out.contains(name), "no {name} in {}", asked.out);
+    }
+    running.stop("TERM").await;
 }
 
 #[tokio::test]
@@ -115,4 +142,45 @@ async fn process_that_waits_for_the_store_is_alive_and_says_why_it_is_not_ready(
         Ended::of(desk.bare(&["healthcheck", "--url", &format!("http://{listen}/readyz")])).await;
     assert_eq!(asked.out, "ready\n", "{asked:?}");
     second.stop("TERM").await;
+}
+
+#[tokio::test]
+async fn stop_with_a_delay_is_told_at_once_and_calls_are_taken_until_it_ends() {
+    let desk = Desk::new().await;
+    let settings = [("ADMIN__LISTEN", "127.0.0.1:0"), ("SHUTDOWN__DELAY", "3s")];
+    let running = Running::of(desk.serve(&[], &settings)).await;
+    let listen = running.said.split("admin.address=").nth(1).unwrap();
+    let listen = listen.split_whitespace().next().unwrap();
+    let (ready, live) = (
+        format!("http://{listen}/readyz"),
+        format!("http://{listen}/livez"),
+    );
+    let grpc = format!("http://{}", running.address);
+    let began = Instant::now();
+    running.signal("TERM").await;
+    let asked = loop {
+        let asked = Ended::of(desk.bare(&["healthcheck", "--url", &ready])).await;
+        if asked.code != Some(0) {
+            break asked;
+        }
+    };
+    assert!(asked.failure(1).contains("stop: stopping"), "{asked:?}");
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", &live])).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    // A new connection, and a call on it.
+    let mut bots = BotServiceClient::connect(grpc.clone()).await.unwrap();
+    bots.list_bots(pb::ListBotsRequest::default())
+        .await
+        .unwrap();
+    let channel = Channel::from_shared(grpc.clone()).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    let checked = health.check(HealthCheckRequest::default()).await;
+    assert_eq!(
+        checked.unwrap().into_inner().status(),
+        ServingStatus::NotServing
+    );
+    let ended = running.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(began.elapsed().as_secs() >= 3, "{:?}", began.elapsed());
+    BotServiceClient::connect(grpc).await.unwrap_err();
 }

@@ -1,9 +1,10 @@
-//! A real gateway process, killed without warning, and what its next start finds.
+//! A real gateway process, killed without warning or stopped in order, and what its next start finds.
 
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bot_token;
+mod drain;
 mod hooks;
 mod install;
 mod keeping;

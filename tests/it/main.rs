@@ -10,6 +10,7 @@
 )]
 
 mod leaks;
+mod living;
 mod log;
 mod scene;
 
@@ -24,6 +25,7 @@ mod clock_set;
 mod commands;
 mod deadlines;
 mod event_faults;
+mod floods;
 mod foreign_readers;
 mod hooks;
 mod http;

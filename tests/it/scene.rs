@@ -13,7 +13,7 @@ use bitrix24_gateway::{
     config::{Config, Flags, Sources},
     fault::Reason,
     http::Authorizations,
-    lifecycle::Lifecycle,
+    lifecycle::{Fault as Broken, Health, Lifecycle},
     portal::{
         Portals,
         transport::{self, Body, SecretUrl, Transport},
@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The configuration file in a scene's folder, if there is one.
 pub(crate) const FILE: &str = "config.toml";
+
+/// Among the settings of a scene: what is to break.
+pub(crate) const FAULT: &str = "fault";
 
 /// Everything a test needs.
 pub(crate) struct Scene {
@@ -183,6 +186,11 @@ impl Scene {
             .expect("the gateway stops in time")
             .unwrap()
             .unwrap();
+    }
+
+    /// How the gateway is doing.
+    pub(crate) fn health(&self) -> &Health {
+        self.gateway.life.health()
     }
 
     pub(crate) async fn start_again(&mut self) {
@@ -455,7 +463,8 @@ impl Gateway {
             ("store.key_file", path("keys")),
             ("outbound.ca_file", path("ca.pem")),
         ];
-        flags.extend(settings.iter().cloned());
+        let fault = |(key, _): &&(&str, String)| *key == FAULT;
+        flags.extend(settings.iter().filter(|it| !fault(it)).cloned());
         let mut config = Config::load(&Sources {
             flags: Flags(flags),
             file: Some(folder.join(FILE)).filter(|file| file.exists()),
@@ -463,6 +472,8 @@ impl Gateway {
         })
         .unwrap();
         config.telemetry.meter = meter;
+        let fault = settings.iter().find(fault);
+        config.fault = Broken(fault.map(|(_, what)| what.as_str().into()));
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();

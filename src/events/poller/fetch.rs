@@ -11,6 +11,7 @@ use crate::{
     bots::{Bots, Sign},
     fault::Chain,
     ids::BotCode,
+    lifecycle::Pulse,
     portal::{
         self, Call, Cause, Patience, Portal,
         wire::{EventPage, Method, Reply},
@@ -25,6 +26,7 @@ pub(super) struct Fetcher {
     pub(super) bots: Bots,
     pub(super) intake: Intake,
     pub(super) watch: Mutex<Watch>,
+    pub(super) pulse: Pulse,
 }
 
 /// What to ask for.
@@ -140,6 +142,7 @@ impl Fetcher {
         offset: Option<i64>,
         reply: Result<Reply, portal::Error>,
     ) -> Result<Progress, Failure> {
+        let _owed = self.pulse.owe();
         let Fetch { bot, bot_id, .. } = fetch;
         if reply.is_err() {
             self.watch().failed(&bot.code);

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{Failure, Held, schema};
-use crate::store::Error;
+use crate::{lifecycle::Pulse, store::Error};
 
 /// Most pieces of work in one transaction.
 const GROUP: usize = 256;
@@ -32,6 +32,7 @@ pub(in crate::store) struct Writer {
     requests: mpsc::Sender<Request>,
     commits: Arc<AtomicU64>,
     writable: watch::Receiver<bool>,
+    pulse: Pulse,
 }
 
 enum Request {
@@ -50,6 +51,7 @@ impl Writer {
         let (tell_head, head) = watch::channel(head);
         let (tell_writable, writable) = watch::channel(true);
         let commits = Arc::new(AtomicU64::new(0));
+        let pulse = Pulse::default();
         let task = Task {
             held: Arc::new(Mutex::new(held)),
             path: path.into(),
@@ -57,12 +59,15 @@ impl Writer {
             head: tell_head,
             commits: Arc::clone(&commits),
             writable: tell_writable,
+            pulse: pulse.clone(),
         };
+        // Its end is seen by whoever follows `writable`.
         tokio::spawn(task.run());
         let writer = Self {
             requests,
             commits,
             writable,
+            pulse,
         };
         (writer, head)
     }
@@ -99,6 +104,10 @@ impl Writer {
         self.writable.clone()
     }
 
+    pub(in crate::store) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     pub(in crate::store) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -111,6 +120,7 @@ struct Task {
     head: watch::Sender<u64>,
     commits: Arc<AtomicU64>,
     writable: watch::Sender<bool>,
+    pulse: Pulse,
 }
 
 impl Task {
@@ -129,6 +139,7 @@ impl Task {
                 }
             }
             if !jobs.is_empty() {
+                let _owed = self.pulse.owe();
                 self.commit(jobs).await;
             }
         }

@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 
+use tokio::time::advance;
+
 use super::*;
+use crate::lifecycle::{Health, STUCK};
 
 #[tokio::test]
 async fn bots_and_entries_come_back_as_they_were() {
@@ -298,4 +301,40 @@ async fn how_a_bot_is_delivered_and_until_when_we_listened_is_kept() {
     let store = place.open().await;
     assert_eq!(store.heard_until().await.unwrap(), Some(at(4)));
     assert_eq!(store.bots().await.unwrap()[0].delivery, deliveries[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writer_that_is_blocked_for_a_minute_is_told_and_an_idle_one_is_not() {
+    let place = Place::new();
+    let store = place.open().await;
+    let health = Health::default();
+    let _watched = health.watch("store writer", store.pulse());
+    advance(STUCK * 2).await;
+    assert_eq!(health.stuck(), []);
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (begun, began) = tokio::sync::oneshot::channel();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let blocked = store.write(move |_| {
+                let _told = begun.send(());
+                let _ended = held.recv();
+                Ok(())
+            });
+            blocked.await
+        }
+    });
+    began.await.unwrap();
+    advance(STUCK - Duration::from_secs(1)).await;
+    assert_eq!(health.stuck(), []);
+    advance(Duration::from_secs(1)).await;
+    let stuck = health.stuck();
+    assert_eq!(stuck.len(), 1, "{stuck:?}");
+    drop(go_on);
+    writing.await.unwrap().unwrap();
+    store
+        .append(append("ada", vec![event("e1", 0, false)]))
+        .await
+        .unwrap();
+    assert_eq!(health.stuck(), []);
 }
