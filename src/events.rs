@@ -16,6 +16,7 @@ pub mod error;
 pub mod feed;
 mod intake;
 mod listening;
+mod metrics;
 mod poller;
 mod reader;
 mod retention;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,6 +40,7 @@ use crate::{
     clock::Clock,
     ids::PortalId,
     lifecycle::Lifecycle,
+    log_limit::LogLimit,
     portal::{Portals, State},
     store::{self, Store},
 };
@@ -52,6 +55,9 @@ pub use self::{
     subscriptions::Subscriptions,
     view::View,
 };
+
+/// Lines in one second about events that cannot be read or stored.
+const LOSSES: u32 = 5;
 
 /// How often to fetch and how long to keep.
 #[derive(Debug, Clone)]
@@ -83,6 +89,9 @@ struct Inner {
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
     listening: listening::Listening,
+    metrics: metrics::Metrics,
+    /// Of events that cannot be read or stored.
+    losses: LogLimit,
 }
 
 /// How far fetching came in a portal.
@@ -106,6 +115,7 @@ impl Events {
         clock: Clock,
         config: Config,
         life: Lifecycle,
+        meter: &Meter,
     ) -> Result<Self, store::Error> {
         let tail = Arc::new(Tail::new(store.clone()));
         let subscriptions = Subscriptions::load(
@@ -114,8 +124,9 @@ impl Events {
             clock,
             Arc::clone(&tail),
             life,
+            meter,
         );
-        Ok(Self(Arc::new(Inner {
+        let events = Self(Arc::new(Inner {
             subscriptions: subscriptions.await?,
             store,
             bots,
@@ -125,7 +136,11 @@ impl Events {
             tail,
             polls: Mutex::default(),
             listening: listening::Listening::default(),
-        })))
+            metrics: metrics::Metrics::new(meter, clock.now()),
+            losses: LogLimit::new(LOSSES),
+        }));
+        events.tell_of_bots(meter);
+        Ok(events)
     }
 
     /// The named subscriptions.
@@ -141,6 +156,8 @@ impl Events {
             "retention",
             retention::run(self.clone(), life.stop().clone()),
         );
+        let looks = self.subscriptions().clone();
+        life.spawn("looks", looks.keep_looking(life.stop().clone()));
     }
 
     /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever

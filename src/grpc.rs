@@ -17,6 +17,7 @@ mod events;
 mod info;
 mod ledger;
 mod limits;
+mod measure;
 mod messages;
 mod portals;
 mod status;
@@ -26,17 +27,22 @@ mod watch;
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use opentelemetry::metrics::Meter;
 use tonic::{service::Routes, transport::Server as TonicServer};
 use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::door::{Door, guard::Guard};
 pub use self::{
     audit::Audit,
+    deadline::Failures,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
     limits::{LIMITS, Limit, Most},
+};
+use self::{
+    door::{Door, guard::Guard},
+    measure::Measure,
 };
 use crate::{
     bots::Bots,
@@ -90,6 +96,10 @@ pub struct Parts {
     pub accounts: Option<ServiceAccounts>,
     /// Tells who did what.
     pub audit: Audit,
+    /// Makes the instruments.
+    pub meter: Meter,
+    /// Tells of calls that failed.
+    pub failures: Failures,
 }
 
 /// A server that is bound and not yet serving.
@@ -151,6 +161,8 @@ impl Server {
             config.share,
             parts.audit.clone(),
         );
+        let measure = Measure::new(&parts.meter);
+        door.measured_by(&parts.meter);
         let routes = routes(&config, parts, health);
         let incoming = door.open(&life);
         TonicServer::builder()
@@ -158,6 +170,7 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
             .max_concurrent_streams(STREAMS)
             .http2_max_header_list_size(config.max_header_bytes)
+            .layer(measure)
             .layer(MapResponseLayer::new(unread::explain))
             .layer(guard)
             .add_routes(routes)

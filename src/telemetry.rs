@@ -1,11 +1,13 @@
-//! Logs of the process, on standard error.
+//! Logs of the process, on standard error, and what is measured in a gateway.
 
 mod lines;
+mod measurements;
 
 use std::{any::Any, io::IsTerminal as _};
 
 use self::lines::Lines;
 pub(crate) use self::lines::flush;
+pub use self::measurements::{Measurements, Render};
 use opentelemetry::metrics::Meter;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -17,14 +19,8 @@ pub struct Config {
     pub level: String,
     /// For people or for machines.
     pub format: Format,
-    /// Where measurements go, unless it is where those of the whole process go.
+    /// Where measurements go, instead of a collection of the gateway's own.
     pub meter: Option<Meter>,
-}
-
-/// Where the measurements of this process go; nowhere until somebody collects them.
-#[must_use]
-pub fn meter() -> Meter {
-    opentelemetry::global::meter(env!("CARGO_PKG_NAME"))
 }
 
 /// How a log line is written.

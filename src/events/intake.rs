@@ -9,6 +9,7 @@ mod read;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::posted::{Departed, Refused};
@@ -36,6 +37,11 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(events: Events, portal: PortalId) -> Self {
         Self { events, portal }
+    }
+
+    /// Whether a line is told about events that cannot be stored, and how many were not before.
+    pub(super) fn may_tell_of_loss(&self) -> Option<u64> {
+        self.events.0.losses.may_tell(Instant::now())
     }
 
     /// The time of day.
@@ -93,6 +99,9 @@ impl Intake {
             })
             .await?;
         for command in seen {
+            if appended.appended > 0 {
+                self.events.command_came(&self.portal, command.at);
+            }
             inner.bots.note_command(command);
         }
         self.events.progressed(&self.portal, now, newest);
@@ -153,7 +162,9 @@ impl Events {
         why: String,
         at: Timestamp,
     ) -> Result<(), store::Error> {
-        warn!(portal.id = %portal, bot.code = %code, event.id = raw.event_id, why, "event cannot be read and is set aside");
+        if let Some(untold) = self.0.losses.may_tell(Instant::now()) {
+            warn!(portal.id = %portal, bot.code = %code, event.id = raw.event_id, why, untold, "event cannot be read and is set aside");
+        }
         let unreadable = Unreadable {
             portal: portal.clone(),
             code: code.clone(),

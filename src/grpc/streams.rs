@@ -7,7 +7,7 @@ use tonic::{Response, Status};
 use tracing::{error, warn};
 
 use super::{
-    Parts,
+    Failures, Parts,
     caller::{Arrival, Sight},
     convert::{event, subscription::Asked},
     status::status,
@@ -92,6 +92,7 @@ pub(super) async fn open<T: Shows>(
         log: parts.log_id,
         portal,
         heartbeat: asked.heartbeat,
+        failures: parts.failures.clone(),
         ended: false,
     };
     Ok(Response::new(Box::pin(stream::unfold(
@@ -114,6 +115,7 @@ struct Reader {
     log: LogId,
     portal: Option<PortalId>,
     heartbeat: Duration,
+    failures: Failures,
     ended: bool,
 }
 
@@ -180,8 +182,10 @@ impl Reader {
                 }
             },
             Err(error) => {
-                if error.reason() == Reason::StoreUnavailable {
-                    error!(error = %Chain(&error), "stream ends");
+                if error.reason() == Reason::StoreUnavailable
+                    && let Some(untold) = self.failures.may_tell()
+                {
+                    error!(error = %Chain(&error), untold, "stream ends");
                 }
                 return Err(status(&error, None));
             }
@@ -201,7 +205,9 @@ impl Reader {
             Ok(event) => Some(Item::Event(Box::new(event))),
             // It could be read when it was stored; a release that cannot any more must not stop here.
             Err(unreadable) => {
-                warn!(event.seq = entry.seq, error = %unreadable, "stored event cannot be read and is left out");
+                if let Some(untold) = self.failures.may_tell() {
+                    warn!(event.seq = entry.seq, error = %unreadable, untold, "stored event cannot be read and is left out");
+                }
                 None
             }
         }

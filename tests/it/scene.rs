@@ -24,6 +24,7 @@ use bitrix24_gateway::{
         server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
     store,
+    telemetry::Render,
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
@@ -73,6 +74,7 @@ struct Gateway {
     address: SocketAddr,
     http: Option<SocketAddr>,
     authorizations: Option<Authorizations>,
+    measurements: Option<Render>,
 }
 
 impl Drop for Scene {
@@ -280,6 +282,12 @@ impl Scene {
         authorizations.expect("`http.listen` is set")
     }
 
+    /// What is measured, as Prometheus gets it.
+    pub(crate) fn scrape(&self) -> String {
+        let measurements = self.gateway.measurements.as_ref();
+        measurements.expect("they go nowhere else").text()
+    }
+
     /// A client with a connection of its own: to the gateway another caller.
     pub(crate) async fn another_caller(&self) -> BotServiceClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.gateway.address)).unwrap();
@@ -472,6 +480,7 @@ impl Gateway {
         let address = app.address();
         let http = app.http_address();
         let authorizations = app.authorizations();
+        let measurements = app.measurements();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -486,6 +495,7 @@ impl Gateway {
             address,
             http,
             authorizations,
+            measurements,
         }
     }
 }

@@ -129,6 +129,9 @@ impl Events {
             })
             .await?;
         if let Some(command) = command {
+            if appended.appended > 0 {
+                self.command_came(portal, command.at);
+            }
             inner.bots.note_command(command);
         }
         self.happened(portal, happened_at);
