@@ -23,7 +23,10 @@ use crate::{
     lifecycle::{GRACE, Lifecycle},
     portal::{self, Portals},
     store::{self, Opened, Store},
-    telemetry,
+    telemetry::{
+        self,
+        otlp::{self, Otlp},
+    },
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -51,6 +54,7 @@ pub struct App {
     reread: Option<Reread>,
     address: SocketAddr,
     created_key_file: Option<PathBuf>,
+    otlp: Option<Otlp>,
     life: Lifecycle,
 }
 
@@ -72,6 +76,9 @@ pub enum Error {
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),
+    /// Traces cannot be sent.
+    #[error("configuration: `telemetry`: {}", Chain(.0))]
+    Otlp(#[from] otlp::Error),
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
@@ -105,6 +112,10 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
         let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
+        let otlp = config.telemetry.otlp.map(Otlp::start).transpose()?;
+        let to_collector = || otlp.as_ref().map(Otlp::tracer);
+        let tracer = config.telemetry.tracer.or_else(to_collector);
+        let tracer = tracer.unwrap_or_default();
         let Opened {
             store,
             created_key_file,
@@ -127,7 +138,8 @@ impl App {
         let hooks = config.http.as_ref().map(http::Config::hooks);
         let bots = Bots::load(store.clone(), portals.clone(), clock, hooks).await?;
         let of = (bots.clone(), portals.clone());
-        let events = Events::load(store.clone(), of, clock, config.events, life.clone());
+        let with = (tracer.clone(), life.clone());
+        let events = Events::load(store.clone(), of, clock, config.events, with);
         let events = events.await?;
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
@@ -144,6 +156,7 @@ impl App {
             callers: callers.clone(),
             accounts,
             audit: Audit::default(),
+            tracer,
         };
         let asked = config.grpc.door.listen;
         let bound = async {
@@ -193,6 +206,7 @@ impl App {
             events,
             server,
             created_key_file,
+            otlp,
             life,
         })
     }
@@ -253,6 +267,7 @@ impl App {
             reload,
             reread,
             address,
+            otlp,
             life,
             ..
         } = self;
@@ -303,6 +318,9 @@ impl App {
         events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
+        if let Some(otlp) = otlp {
+            otlp.end().await;
+        }
         info!("gateway stopped");
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)

@@ -12,6 +12,7 @@ mod oauth;
 mod portals;
 mod proxy;
 mod reread;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +38,8 @@ use crate::{
     callers::{Description, service_account},
     events,
     ids::PortalId,
-    portal, store, telemetry,
+    portal, store,
+    telemetry::{Config as Telemetry, Format},
 };
 
 pub use self::{
@@ -76,8 +78,8 @@ pub struct Config {
     pub portals: portal::Config,
     /// Fetching and keeping events.
     pub events: events::Config,
-    /// Logs.
-    pub telemetry: telemetry::Config,
+    /// Logs, traces and measurements.
+    pub telemetry: Telemetry,
 }
 
 /// What whoever keeps a gateway needs to know of it, checked; the rest may be wrong.
@@ -165,7 +167,8 @@ impl Config {
         // It may hold callers and portals, which whoever opens it sees.
         let has_store = store::backup::expect(&raw.store.dir).is_ok();
         let grpc = raw.grpc.check(!callers.is_empty() || has_store)?;
-        let portals = portals(&raw, sources, has_store)?;
+        let mut portals = portals(&raw, sources, has_store)?;
+        portals.transport.tells_traces = raw.telemetry.propagate_to_portal;
         Ok(Self {
             needs_callers: !(grpc.door.listen.ip().is_loopback() || raw.grpc.insecure),
             grpc,
@@ -200,10 +203,12 @@ impl Config {
                     1 << 20..=u64::MAX,
                 )?,
             },
-            telemetry: telemetry::Config {
+            telemetry: Telemetry {
+                otlp: raw.telemetry.check(sources)?,
                 level: raw.log.level,
                 format: raw.log.format,
                 meter: None,
+                tracer: None,
             },
         })
     }
@@ -232,6 +237,7 @@ struct Raw {
     polling: RawPolling,
     events: RawEvents,
     log: RawLog,
+    telemetry: telemetry::RawTelemetry,
 }
 
 #[derive(Deserialize)]
@@ -295,7 +301,7 @@ struct RawEvents {
 #[serde(deny_unknown_fields)]
 struct RawLog {
     level: String,
-    format: telemetry::Format,
+    format: Format,
 }
 
 /// A duration as text.
@@ -372,8 +378,9 @@ fn transport(raw: &RawOutbound, sources: &Sources) -> Result<portal::transport::
             .within("outbound.request_timeout", "1s", "10m")?,
         answer_limit: size("outbound.max_answer_bytes", raw.max_answer_bytes)?,
         extra_roots,
-        proxy: proxy::proxy(&raw.proxy, &raw.no_proxy, sources)?,
+        proxy: proxy::proxy("outbound.proxy", &raw.proxy, &raw.no_proxy, sources)?,
         names: names(raw)?,
+        ..portal::transport::Config::default()
     })
 }
 

@@ -40,6 +40,7 @@ use crate::{
     lifecycle::Lifecycle,
     portal::{Portals, State},
     store::{self, Store},
+    telemetry::trace::Tracer,
 };
 
 use self::tail::Tail;
@@ -79,6 +80,7 @@ struct Inner {
     portals: Portals,
     clock: Clock,
     config: Config,
+    tracer: Tracer,
     tail: Arc<Tail>,
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
@@ -105,7 +107,7 @@ impl Events {
         (bots, portals): (Bots, Portals),
         clock: Clock,
         config: Config,
-        life: Lifecycle,
+        (tracer, life): (Tracer, Lifecycle),
     ) -> Result<Self, store::Error> {
         let tail = Arc::new(Tail::new(store.clone()));
         let subscriptions = Subscriptions::load(
@@ -122,6 +124,7 @@ impl Events {
             portals,
             clock,
             config,
+            tracer,
             tail,
             polls: Mutex::default(),
             listening: listening::Listening::default(),

@@ -5,7 +5,7 @@
 //! a call is spent.
 //! `deadline` bounds how long a caller waits, never what was sent. `ledger` lets a call that
 //! carries a key run once. `status` is the only place that knows gRPC codes, but for `unread`:
-//! what the server library refuses by itself.
+//! what the server library refuses by itself. `traces` makes a span of each call.
 
 mod audit;
 mod bots;
@@ -20,6 +20,7 @@ mod messages;
 mod portals;
 mod status;
 mod streams;
+mod traces;
 mod unread;
 mod watch;
 
@@ -30,7 +31,10 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::door::{Door, guard::Guard};
+use self::{
+    door::{Door, guard::Guard},
+    traces::Traces,
+};
 pub use self::{
     audit::Audit,
     door::{Config as DoorConfig, Error, guard::Share},
@@ -43,6 +47,7 @@ use crate::{
     lifecycle::Lifecycle,
     portal::Portals,
     proto::{DESCRIPTORS, v1},
+    telemetry::trace::Tracer,
 };
 
 /// Where and how to listen.
@@ -88,6 +93,8 @@ pub struct Parts {
     pub accounts: Option<ServiceAccounts>,
     /// Tells who did what.
     pub audit: Audit,
+    /// Begins the traces of calls and deliveries.
+    pub tracer: Tracer,
 }
 
 /// A server that is bound and not yet serving.
@@ -146,6 +153,7 @@ impl Server {
             config.share,
             parts.audit.clone(),
         );
+        let traces = Traces(parts.tracer.clone());
         let routes = routes(&config, parts, health);
         let incoming = door.open(stop.clone());
         TonicServer::builder()
@@ -155,6 +163,7 @@ impl Server {
             .http2_max_header_list_size(config.max_header_bytes)
             .layer(MapResponseLayer::new(unread::explain))
             .layer(guard)
+            .layer(traces)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await
