@@ -112,10 +112,7 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::default();
         let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
-        let otlp = config.telemetry.otlp.map(Otlp::start).transpose()?;
-        let to_collector = || otlp.as_ref().map(Otlp::tracer);
-        let tracer = config.telemetry.tracer.or_else(to_collector);
-        let tracer = tracer.unwrap_or_default();
+        let (otlp, tracer) = Otlp::start_if(config.telemetry.otlp, config.telemetry.tracer)?;
         let Opened {
             store,
             created_key_file,
@@ -138,8 +135,8 @@ impl App {
         let hooks = config.http.as_ref().map(http::Config::hooks);
         let bots = Bots::load(store.clone(), portals.clone(), clock, hooks).await?;
         let of = (bots.clone(), portals.clone());
-        let with = (tracer.clone(), life.clone());
-        let events = Events::load(store.clone(), of, clock, config.events, with);
+        let ours = (tracer.clone(), life.clone());
+        let events = Events::load(store.clone(), of, clock, config.events, ours);
         let events = events.await?;
         if unclean {
             life.spawn(look_over(store.clone(), life.clone()));
@@ -191,10 +188,10 @@ impl App {
                 return Err(error);
             }
         };
-        let address = server.address();
+        let unheard = |cause| grpc::Error::Listen(asked, cause);
         Ok(Self {
             admin,
-            address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            address: server.address().map_err(unheard)?,
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
             callers,
@@ -318,9 +315,7 @@ impl App {
         events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
-        if let Some(otlp) = otlp {
-            otlp.end().await;
-        }
+        Otlp::end(otlp).await;
         info!("gateway stopped");
         watching.await.map_err(Error::Broken)??;
         served.map_err(Error::Broken)?.map_err(Error::Serve)

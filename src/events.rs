@@ -22,6 +22,7 @@ mod retention;
 mod rotation;
 pub mod subscriptions;
 mod tail;
+pub mod traces;
 pub mod view;
 
 use std::{
@@ -178,6 +179,12 @@ impl Events {
                 (portal.id().clone(), portal.state(), progress)
             })
             .collect()
+    }
+
+    /// Begins the traces of deliveries.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     /// The time of day.

@@ -31,14 +31,14 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::{
-    door::{Door, guard::Guard},
-    traces::Traces,
-};
 pub use self::{
     audit::Audit,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
+};
+use self::{
+    door::{Door, guard::Guard},
+    traces::Traces,
 };
 use crate::{
     bots::Bots,

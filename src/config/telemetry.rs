@@ -60,7 +60,12 @@ impl RawTelemetry {
         let headers = pairs(key, headers)?.into_iter();
         let headers = headers.map(|(name, value)| (name, SecretString::from(value)));
         let out = proxy("telemetry.proxy", &self.proxy, &self.no_proxy, sources)?;
-        let out = out.map(|proxy| (SecretString::from(proxy.url.expose().as_str()), proxy.direct));
+        let out = out.map(|proxy| {
+            (
+                SecretString::from(proxy.url.expose().as_str()),
+                proxy.direct,
+            )
+        });
         Ok(Some(Config {
             endpoint,
             headers: headers.collect(),

@@ -6,6 +6,7 @@
 
 mod posted;
 mod read;
+mod traces;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
@@ -56,10 +57,13 @@ impl Intake {
         let mut entries: Vec<_> = self.gap(bot, bot_id, last_poll, now).into_iter().collect();
         let mut seen = Vec::new();
         let mut newest = None;
+        // Until they are durable.
+        let mut arrivals = Vec::new();
         for raw in page.events {
             match self.read(bot, bot_id, &raw, now) {
                 Ok(Read::Skipped) => {}
-                Ok(Read::Event(entry, command)) => {
+                Ok(Read::Event(mut entry, command)) => {
+                    arrivals.extend(self.events.arrives((&self.portal, &bot.code), &mut entry));
                     newest = newest.max(Some(entry.happened_at));
                     seen.extend(command);
                     entries.push(Entry {
@@ -82,8 +86,8 @@ impl Intake {
                 }
             }
         }
-        let appended = inner
-            .store
+        let appended = self
+            .events
             .append(Append {
                 portal: self.portal.clone(),
                 code: bot.code.clone(),
@@ -92,6 +96,7 @@ impl Intake {
                 polled_at: Some(now),
             })
             .await?;
+        drop(arrivals);
         for command in seen {
             inner.bots.note_command(command);
         }

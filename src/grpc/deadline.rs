@@ -16,7 +16,7 @@ use super::{
     caller::Arrival,
     status::{Failure, Refusal, reason, status},
 };
-use crate::portal::Patience;
+use crate::{portal::Patience, telemetry::trace::Parent};
 
 /// For calls without a deadline.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -63,9 +63,11 @@ where
         let span = info_span!("call", rpc, call.id = %call_id);
         // Also when nobody waits for the end any more.
         let call_id = Arc::clone(&call_id);
+        let trace = Parent::current();
+        place.tell(&trace);
         let entry = || audit::Entry::new(caller.grant(), rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
-        let running = run(patience).instrument(span).map(move |ended| {
+        let running = trace.run(run(patience).instrument(span)).map(move |ended| {
             let ended = ended.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {
                 entry.end(ended.as_ref().err().map_or("OK", Failure::reason));

@@ -53,10 +53,8 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<
-        S::Future,
-        Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
-    >;
+    type Future =
+        Either<S::Future, Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -84,7 +82,10 @@ struct UnderWay(Span, Option<Code>);
 impl UnderWay {
     fn new(tracer: &Tracer, request: &Request<Body>) -> Self {
         let text = |name| {
-            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+            let value = request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
         let from = Wire {
@@ -129,7 +130,8 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let code = self.1.unwrap_or(Code::Cancelled);
         let name = name(code);
-        self.0.set(|| KeyValue::new("rpc.response.status_code", name));
+        self.0
+            .set(|| KeyValue::new("rpc.response.status_code", name));
         // Those that the conventions take for failures of a server.
         if matches!(
             code,

@@ -25,9 +25,7 @@ use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
     metrics::{PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
-    trace::{
-        BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
-    },
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter},
 };
 use prost::Message as _;
 use reqwest::{
@@ -208,9 +206,26 @@ impl Otlp {
             .build()
     }
 
+    /// Begins to send where there is a collector, and tells where traces begin: here, unless elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Otlp::start`].
+    pub fn start_if(
+        config: Option<Config>,
+        elsewhere: Option<Tracer>,
+    ) -> Result<(Option<Self>, Tracer), Error> {
+        let otlp = config.map(Self::start).transpose()?;
+        let tracer = elsewhere.or_else(|| otlp.as_ref().map(Self::tracer));
+        Ok((otlp, tracer.unwrap_or_default()))
+    }
+
     /// Sends the spans that wait, for a few seconds at most.
-    pub async fn end(self) {
-        let ending = tokio::task::spawn_blocking(move || self.spans.shutdown_with_timeout(LAST));
+    pub async fn end(otlp: Option<Self>) {
+        let Some(Self { spans, .. }) = otlp else {
+            return;
+        };
+        let ending = tokio::task::spawn_blocking(move || spans.shutdown_with_timeout(LAST));
         // What could not be sent was told.
         let _ended = ending.await;
     }

@@ -265,11 +265,7 @@ fn builder(kind: Kind, name: impl Into<Cow<'static, str>>) -> SpanBuilder {
 }
 
 /// `above` has a maker.
-fn make(
-    above: &Context,
-    builder: SpanBuilder,
-    attributes: impl FnOnce() -> Vec<KeyValue>,
-) -> Span {
+fn make(above: &Context, builder: SpanBuilder, attributes: impl FnOnce() -> Vec<KeyValue>) -> Span {
     let Some(maker) = above.get::<Maker>() else {
         return Span::default();
     };

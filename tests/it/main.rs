@@ -49,5 +49,6 @@ mod secrets;
 mod server;
 mod streams;
 mod subscriptions;
+mod traces;
 mod watching;
 mod webhooks;

@@ -63,7 +63,11 @@ fn caller_who_sends_a_trace_decides_whether_it_is_recorded() {
     };
     let (recorded, spans) = wire(0.0, "01");
     assert_eq!(spans, 1);
-    assert!(recorded.traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-"));
+    assert!(
+        recorded
+            .traceparent
+            .starts_with("00-0af7651916cd43dd8448eb211c80319c-")
+    );
     assert!(recorded.traceparent.ends_with("-01"));
     assert_eq!(recorded.tracestate, "vendor=1");
     let (passed_on, spans) = wire(1.0, "00");
@@ -73,7 +77,11 @@ fn caller_who_sends_a_trace_decides_whether_it_is_recorded() {
 
 #[test]
 fn what_is_no_trace_begins_one() {
-    for wrong in ["", "00-0-0-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+    for wrong in [
+        "",
+        "00-0-0-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ] {
         let (tracer, exporter) = tracer(1.0);
         let wire = Wire {
             traceparent: wrong.to_owned(),
@@ -95,7 +103,11 @@ fn part_of_all_traces_is_recorded() {
     let spans = exporter.get_finished_spans().unwrap();
     let calls = spans.iter().filter(|span| span.name == "call").count();
     assert!((350..650).contains(&calls), "{calls} of 2000");
-    assert_eq!(spans.len(), 2 * calls, "a part is recorded where its call is");
+    assert_eq!(
+        spans.len(),
+        2 * calls,
+        "a part is recorded where its call is"
+    );
 }
 
 #[test]
@@ -112,7 +124,11 @@ fn what_is_done_for_several_links_to_those_that_are_recorded() {
     let spans = exporter.get_finished_spans().unwrap();
     let batch = &spans[0];
     assert_eq!(batch.parent_span_id, SpanId::INVALID);
-    let linked: Vec<_> = batch.links.iter().map(|link| link.span_context.clone()).collect();
+    let linked: Vec<_> = batch
+        .links
+        .iter()
+        .map(|link| link.span_context.clone())
+        .collect();
     let expected = [&one, &two].map(|span| span.place().span_context().unwrap());
     assert_eq!(linked, expected);
 
@@ -121,6 +137,11 @@ fn what_is_done_for_several_links_to_those_that_are_recorded() {
     let spans = exporter.get_finished_spans().unwrap();
     let own = one.place().span_context().unwrap();
     assert_eq!(spans[1].parent_span_id, own.span_id());
-    let of_nobody = Parent::shared([quiet.place(), &Parent::default()], Kind::Client, "batch", Vec::new);
+    let of_nobody = Parent::shared(
+        [quiet.place(), &Parent::default()],
+        Kind::Client,
+        "batch",
+        Vec::new,
+    );
     assert_eq!(of_nobody.place().wire(), None);
 }
