@@ -96,6 +96,9 @@ impl Intake {
                 polled_at: Some(now),
             })
             .await?;
+        if appended.appended == 0 {
+            arrivals.iter().for_each(traces::came_again);
+        }
         drop(arrivals);
         for command in seen {
             inner.bots.note_command(command);

@@ -134,6 +134,8 @@ impl Refresher {
                 span.failed(error.reason().as_str());
             }
             drop(span);
+            // Who came later waited for nothing else.
+            let _served = self.keyring.take_waiting();
             self.metrics.refreshed(outcome.error());
             match outcome {
                 Outcome::New { kept, ours } => return self.use_them(queue, *kept, !ours),

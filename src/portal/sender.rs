@@ -210,7 +210,8 @@ impl Sender {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
             self.ended(method, &outcome, each);
-            let outcome = outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()));
+            let learn = |error| self.learn_from(error, &pass, lease.as_ref());
+            let outcome = passenger.span.place().enter(|| outcome.map_err(learn));
             drop(lease);
             traces::ended(&passenger.span, &outcome);
             drop(passenger.span);

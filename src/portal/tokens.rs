@@ -249,6 +249,8 @@ impl Keyring {
             others = held.proven.load(Ordering::Relaxed);
             if others {
                 known.phase = Phase::Wanted;
+                // It is about to wait.
+                self.note_waiting();
             }
             others
         });

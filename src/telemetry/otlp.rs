@@ -355,3 +355,6 @@ impl fmt::Debug for Collector {
         f.write_str("Collector")
     }
 }
+
+#[cfg(test)]
+mod tests;

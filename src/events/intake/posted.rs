@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use super::{Origin, Read, hex, read};
+use super::{Origin, Read, hex, read, traces::came_again};
 use crate::{
     bots::{Name, Receiver},
     events::Events,
@@ -131,6 +131,9 @@ impl Events {
         });
         let arrival = arrival.unwrap_or_default();
         let appended = arrival.run(append).await?;
+        if appended.appended == 0 {
+            came_again(&arrival);
+        }
         drop(arrival);
         if let Some(command) = command {
             inner.bots.note_command(command);

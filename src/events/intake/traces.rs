@@ -58,3 +58,8 @@ impl Events {
         appended
     }
 }
+
+/// What arrived was known already, and is not delivered again.
+pub(super) fn came_again(arrival: &Span) {
+    arrival.set(|| KeyValue::new("bitrix24.gateway.duplicate", true));
+}

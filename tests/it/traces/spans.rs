@@ -47,6 +47,12 @@ impl Spans {
         })
     }
 
+    /// The one that a span is below.
+    pub(crate) fn above(&self, span: &SpanData) -> SpanData {
+        let above = self.all().into_iter().find(|above| is_below(span, above));
+        above.expect("the span above has ended")
+    }
+
     /// Everything that they tell.
     pub(crate) fn told(&self) -> String {
         format!("{:?}", self.all())
@@ -97,6 +103,11 @@ pub(crate) fn attributes(span: &SpanData) -> String {
     let mut attributes: Vec<_> = attributes.collect();
     attributes.sort();
     attributes.join(" ")
+}
+
+/// Whether it is of an event of this type.
+pub(crate) fn is_of(span: &SpanData, kind: &str) -> bool {
+    attribute(span, "bitrix24.event.type").as_deref() == Some(kind)
 }
 
 pub(crate) fn is_below(span: &SpanData, above: &SpanData) -> bool {
