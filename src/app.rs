@@ -28,7 +28,10 @@ use crate::{
     lifecycle::{GRACE, Lifecycle, Part, blocking},
     portal::{self, Portals},
     store::{self, Opened, Store},
-    telemetry::{self, Measurements, Render},
+    telemetry::{
+        self, Measurements, Render,
+        otlp::{self, Otlp},
+    },
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -59,6 +62,7 @@ pub struct App {
     delay: Duration,
     created_key_file: Option<PathBuf>,
     measurements: Option<Measurements>,
+    otlp: Option<Otlp>,
     life: Lifecycle,
 }
 
@@ -86,6 +90,9 @@ pub enum Error {
     /// Nothing can be measured.
     #[error("measurements: {0}")]
     Measurements(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// Traces cannot be sent.
+    #[error("configuration: `telemetry`: {}", Chain(.0))]
+    Otlp(#[from] otlp::Error),
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
@@ -127,6 +134,7 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::with_fault(config.fault);
+        let (otlp, tracer) = Otlp::start_if(config.telemetry.otlp, config.telemetry.tracer)?;
         let (meter, measurements) = match config.telemetry.meter {
             Some(meter) => (meter, None),
             None => {
@@ -162,14 +170,8 @@ impl App {
         let bots = Bots::load(store.clone(), portals.clone(), clock, hooks, &meter).await?;
         let of = (bots.clone(), portals.clone());
         let keeps = config.events.retention_bytes;
-        let events = Events::load(
-            store.clone(),
-            of,
-            clock,
-            config.events,
-            life.clone(),
-            &meter,
-        );
+        let ours = (tracer.clone(), life.clone());
+        let events = Events::load(store.clone(), of, clock, config.events, ours, &meter);
         let events = events.await?;
         gauges::tell(&meter, &store, clock, keeps);
         if unclean {
@@ -192,6 +194,7 @@ impl App {
             audit: Audit::default(),
             meter: meter.clone(),
             failures: Failures::default(),
+            tracer,
         };
         let asked = config.grpc.door.listen;
         let bound = async {
@@ -226,10 +229,10 @@ impl App {
                 return Err(error);
             }
         };
-        let address = server.address();
+        let unheard = |cause| grpc::Error::Listen(asked, cause);
         Ok(Self {
             admin,
-            address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            address: server.address().map_err(unheard)?,
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
             lookout,
@@ -244,6 +247,7 @@ impl App {
             server,
             created_key_file,
             measurements,
+            otlp,
             life,
         })
     }
@@ -319,6 +323,7 @@ impl App {
             lookout,
             measurements,
             delay,
+            otlp,
             life,
             ..
         } = self;
@@ -387,6 +392,7 @@ impl App {
         portals.rest(&store).await;
         store.close().await;
         drop((lookout, measurements));
+        Otlp::end(otlp).await;
         info!("gateway stopped");
         if let Some(task) = life.broken() {
             return Err(Error::Panicked(task));

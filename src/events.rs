@@ -23,6 +23,7 @@ mod retention;
 mod rotation;
 pub mod subscriptions;
 mod tail;
+pub mod traces;
 pub mod view;
 
 use std::{
@@ -43,6 +44,7 @@ use crate::{
     log_limit::LogLimit,
     portal::{Portals, State},
     store::{self, Store},
+    telemetry::trace::Tracer,
 };
 
 use self::tail::Tail;
@@ -85,6 +87,7 @@ struct Inner {
     portals: Portals,
     clock: Clock,
     config: Config,
+    tracer: Tracer,
     tail: Arc<Tail>,
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
@@ -114,7 +117,7 @@ impl Events {
         (bots, portals): (Bots, Portals),
         clock: Clock,
         config: Config,
-        life: Lifecycle,
+        (tracer, life): (Tracer, Lifecycle),
         meter: &Meter,
     ) -> Result<Self, store::Error> {
         let tail = Arc::new(Tail::new(store.clone()));
@@ -133,6 +136,7 @@ impl Events {
             portals,
             clock,
             config,
+            tracer,
             tail,
             polls: Mutex::default(),
             listening: listening::Listening::default(),
@@ -201,6 +205,12 @@ impl Events {
                 (portal.id().clone(), portal.state(), progress)
             })
             .collect()
+    }
+
+    /// Begins the traces of deliveries.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     /// The time of day.

@@ -5,7 +5,7 @@
 //! a call is spent.
 //! `deadline` bounds how long a caller waits, never what was sent. `ledger` lets a call that
 //! carries a key run once. `status` is the only place that knows gRPC codes, but for `unread`:
-//! what the server library refuses by itself.
+//! what the server library refuses by itself. `traces` makes a span of each call.
 
 mod audit;
 mod bots;
@@ -22,6 +22,7 @@ mod messages;
 mod portals;
 mod status;
 mod streams;
+mod traces;
 mod unread;
 mod watch;
 
@@ -43,6 +44,7 @@ pub use self::{
 use self::{
     door::{Door, guard::Guard},
     measure::Measure,
+    traces::Traces,
 };
 use crate::{
     bots::Bots,
@@ -51,6 +53,7 @@ use crate::{
     lifecycle::Lifecycle,
     portal::Portals,
     proto::{DESCRIPTORS, v1},
+    telemetry::trace::Tracer,
 };
 
 /// Where and how to listen.
@@ -100,6 +103,8 @@ pub struct Parts {
     pub meter: Meter,
     /// Tells of calls that failed.
     pub failures: Failures,
+    /// Begins the traces of calls and deliveries.
+    pub tracer: Tracer,
 }
 
 /// A server that is bound and not yet serving.
@@ -163,6 +168,7 @@ impl Server {
         );
         let measure = Measure::new(&parts.meter);
         door.measured_by(&parts.meter);
+        let traces = Traces(parts.tracer.clone());
         let routes = routes(&config, parts, health);
         let incoming = door.open(&life);
         TonicServer::builder()
@@ -173,6 +179,7 @@ impl Server {
             .layer(measure)
             .layer(MapResponseLayer::new(unread::explain))
             .layer(guard)
+            .layer(traces)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await

@@ -35,6 +35,7 @@ mod sender;
 mod tokens;
 
 mod oauth;
+mod traces;
 pub mod transport;
 
 mod gauges;

@@ -6,6 +6,7 @@
 
 mod posted;
 mod read;
+mod traces;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
@@ -62,10 +63,13 @@ impl Intake {
         let mut entries: Vec<_> = self.gap(bot, bot_id, last_poll, now).into_iter().collect();
         let mut seen = Vec::new();
         let mut newest = None;
+        // Until they are durable.
+        let mut arrivals = Vec::new();
         for raw in page.events {
             match self.read(bot, bot_id, &raw, now) {
                 Ok(Read::Skipped) => {}
-                Ok(Read::Event(entry, command)) => {
+                Ok(Read::Event(mut entry, command)) => {
+                    arrivals.extend(self.events.arrives((&self.portal, &bot.code), &mut entry));
                     newest = newest.max(Some(entry.happened_at));
                     seen.extend(command);
                     entries.push(Entry {
@@ -88,8 +92,8 @@ impl Intake {
                 }
             }
         }
-        let appended = inner
-            .store
+        let appended = self
+            .events
             .append(Append {
                 portal: self.portal.clone(),
                 code: bot.code.clone(),
@@ -98,6 +102,10 @@ impl Intake {
                 polled_at: Some(now),
             })
             .await?;
+        if appended.appended == 0 {
+            arrivals.iter().for_each(traces::came_again);
+        }
+        drop(arrivals);
         for command in seen {
             if appended.appended > 0 {
                 self.events.command_came(&self.portal, command.at);

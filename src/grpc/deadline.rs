@@ -16,7 +16,7 @@ use super::{
     caller::Arrival,
     status::{Failure, Refusal, reason, status},
 };
-use crate::{log_limit::LogLimit, portal::Patience};
+use crate::{log_limit::LogLimit, portal::Patience, telemetry::trace::Parent};
 
 /// For calls without a deadline.
 pub(super) const DEFAULT: Duration = Duration::from_secs(30);
@@ -83,10 +83,12 @@ where
         let span = info_span!("call", rpc, call.id = %call_id);
         // Also when nobody waits for the end any more.
         let call_id = Arc::clone(&call_id);
+        let trace = Parent::current();
+        place.tell(&trace);
         let entry = || audit::Entry::new(caller.grant(), rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
         let fault = parts.life.fault().clone();
-        let running = run(patience).instrument(span).map(move |ended| {
+        let running = trace.run(run(patience).instrument(span)).map(move |ended| {
             fault.strike(rpc);
             let ended = ended.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {

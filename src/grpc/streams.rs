@@ -3,6 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, stream};
+use opentelemetry::KeyValue;
 use tonic::{Response, Status};
 use tracing::{error, warn};
 
@@ -15,12 +16,15 @@ use super::{
 use crate::{
     events::{
         Events, Feed, LogEntry, LogItem, Next,
-        subscriptions::{AckId, Deliveries, Given},
+        entry::Happened,
+        subscriptions::{AckId, Delivered, Deliveries, Given},
+        traces,
     },
     fault::{Chain, Fault as _, Reason},
     ids::PortalId,
     proto::v1 as pb,
     store::LogId,
+    telemetry::trace::{Kind, Span, Wire},
 };
 
 /// A stream of responses.
@@ -170,8 +174,8 @@ impl Reader {
                 let gap = event::removed_from(self.portal.as_ref(), self.events.now());
                 Some((Item::Gap(gap), None))
             }
-            Ok(Given::Entry(entry)) => self.item(&entry).map(|item| (item, None)),
-            Ok(Given::Event(delivered)) => match self.item(&delivered.entry) {
+            Ok(Given::Entry(entry)) => self.item(&entry, None).map(|item| (item, None)),
+            Ok(Given::Event(delivered)) => match self.item(&delivered.entry, Some(&delivered)) {
                 Some(item) => Some((item, Some(event::delivery(&delivered)))),
                 None => {
                     if let Source::Deliveries(deliveries) = &self.source {
@@ -193,7 +197,7 @@ impl Reader {
     }
 
     /// What an entry is to this caller, if anything.
-    fn item(&self, entry: &LogEntry) -> Option<Item> {
+    fn item(&self, entry: &LogEntry, delivered: Option<&Delivered>) -> Option<Item> {
         if !self.sight.sees(&entry.portal, &entry.code) {
             return None;
         }
@@ -202,7 +206,13 @@ impl Reader {
             LogItem::Event(happened) => happened,
         };
         match event::event(entry, happened, self.log) {
-            Ok(event) => Some(Item::Event(Box::new(event))),
+            Ok(mut event) => {
+                let span = self.delivers(entry, happened, delivered);
+                if let Some(trace) = span.place().wire() {
+                    event.trace_context = Some(event::trace(trace));
+                }
+                Some(Item::Event(Box::new(event)))
+            }
             // It could be read when it was stored; a release that cannot any more must not stop here.
             Err(unreadable) => {
                 if let Some(untold) = self.failures.may_tell() {
@@ -211,5 +221,26 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The handing-out of an event, which goes on with the trace of its arrival.
+    fn delivers(
+        &self,
+        entry: &LogEntry,
+        happened: &Happened,
+        delivered: Option<&Delivered>,
+    ) -> Span {
+        let from = Wire {
+            traceparent: happened.trace_context.clone().unwrap_or_default(),
+            tracestate: String::new(),
+        };
+        let tracer = self.events.tracer();
+        tracer.follow(&from, Kind::Producer, "event delivery", || {
+            let mut attributes = traces::attributes(&entry.portal, &entry.code, &happened.kind);
+            let attempt = delivered.map(|delivered| i64::from(delivered.ack_id.attempt));
+            attributes
+                .extend(attempt.map(|attempt| KeyValue::new("bitrix24.delivery.attempt", attempt)));
+            attributes
+        })
     }
 }

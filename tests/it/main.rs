@@ -52,5 +52,6 @@ mod secrets;
 mod server;
 mod streams;
 mod subscriptions;
+mod traces;
 mod watching;
 mod webhooks;

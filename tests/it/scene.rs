@@ -24,7 +24,7 @@ use bitrix24_gateway::{
         server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
     store,
-    telemetry::Render,
+    telemetry::{Render, trace::Tracer},
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
@@ -63,6 +63,8 @@ pub(crate) struct Scene {
     clock_set: &'static AtomicI64,
     /// Where measurements go; nowhere without.
     meter: Option<Meter>,
+    /// Where traces go; nowhere without.
+    tracer: Option<Tracer>,
 }
 
 /// A running gateway.
@@ -156,10 +158,13 @@ impl Scene {
         }
         let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
-        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, None).await;
+        let tracer = leaks::tracer();
+        let seen = (None, tracer.clone());
+        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, seen).await;
         Self {
             clock_set,
             meter: None,
+            tracer,
             bots: BotServiceClient::new(gateway.channel.clone()),
             john: 1,
             anna,
@@ -195,9 +200,9 @@ impl Scene {
 
     pub(crate) async fn start_again(&mut self) {
         let folder = self.folder.path();
-        let meter = self.meter.clone();
+        let seen = (self.meter.clone(), self.tracer.clone());
         self.gateway =
-            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, meter).await;
+            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, seen).await;
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
@@ -205,6 +210,13 @@ impl Scene {
     pub(crate) async fn measured_by(&mut self, meter: Meter) {
         self.stop().await;
         self.meter = Some(meter);
+        self.start_again().await;
+    }
+
+    /// Starts the gateway again, with its traces going there.
+    pub(crate) async fn traced_by(&mut self, tracer: Tracer) {
+        self.stop().await;
+        self.tracer = Some(tracer);
         self.start_again().await;
     }
 
@@ -453,7 +465,7 @@ impl Gateway {
         clock_set: &'static AtomicI64,
         folder: &Path,
         settings: &[(&'static str, String)],
-        meter: Option<Meter>,
+        (meter, tracer): (Option<Meter>, Option<Tracer>),
     ) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
@@ -474,6 +486,7 @@ impl Gateway {
         config.telemetry.meter = meter;
         let fault = settings.iter().find(fault);
         config.fault = Broken(fault.map(|(_, what)| what.as_str().into()));
+        config.telemetry.tracer = tracer;
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
