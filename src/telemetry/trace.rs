@@ -4,8 +4,8 @@
 //! context, so that whoever adds a span needs no tracer: [`Parent::current`] knows. Where traces go
 //! nowhere there is no context, and all of this does nothing.
 //!
-//! Spans are made here and not of the spans of the log: what is traced must not depend on what is
-//! logged, and many gateways may live in one process, as in tests.
+//! Spans are those of `tracing`, with a subscriber of their own that turns them into OpenTelemetry's: what is
+//! traced must not depend on what is logged, and many gateways may live in one process, as in tests.
 //!
 //! Rule: attributes are names, numbers and outcomes, never what somebody wrote, who somebody is in a
 //! portal, or where a secret may stand, such as an address with its path.
@@ -17,16 +17,22 @@ use opentelemetry::{
     Context, InstrumentationScope, KeyValue,
     propagation::{Extractor, Injector, TextMapPropagator as _},
     trace::{
-        FutureExt as _, Link, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _,
-        TraceId, Tracer as _, TracerProvider as _,
+        FutureExt as _, Link, SpanContext, SpanId, Status, TraceContextExt as _, TraceId,
+        TracerProvider as _,
     },
 };
 use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
-    trace::{Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample},
+    trace::{Sampler, SamplingResult, SdkTracerProvider, ShouldSample},
 };
+use tracing::{Dispatch, dispatcher::with_default, level_filters::LevelFilter};
+use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
+use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt as _, registry};
 
 pub use opentelemetry::{context::WithContext, trace::SpanKind as Kind};
+
+/// The target of all spans that are traced, which the log does not know.
+const TARGET: &str = "bitrix24_gateway_trace";
 
 /// Begins traces; none by default. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +40,7 @@ pub struct Tracer(Option<Context>);
 
 /// Stands in every context of ours: makes the spans below.
 #[derive(Debug)]
-struct Maker(SdkTracer);
+struct Maker(Dispatch);
 
 /// A place in a trace, below which spans are made; perhaps none. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +51,8 @@ pub struct Parent(Option<Context>);
 #[must_use = "it ends when it is dropped"]
 pub struct Span {
     place: Parent,
-    ours: bool,
+    /// Ends it; without one it belongs to somebody else.
+    _end: Option<tracing::Span>,
 }
 
 /// A place in a trace as it is told to others, by the W3C recommendation "Trace Context".
@@ -69,7 +76,17 @@ impl Tracer {
     pub fn new(provider: &SdkTracerProvider) -> Self {
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
             .with_version(env!("CARGO_PKG_VERSION"));
-        let maker = Maker(provider.tracer_with_scope(scope.build()));
+        let tracer = provider.tracer_with_scope(scope.build());
+        // Nothing is told of a span but what we say.
+        let layer = OpenTelemetryLayer::new(tracer)
+            .with_location(false)
+            .with_target(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
+        // So that lines of the log that are not told cost as little as without it.
+        let ours = filter_fn(|metadata| metadata.target() == TARGET);
+        let ours = ours.with_max_level_hint(LevelFilter::INFO);
+        let maker = Maker(registry().with(layer).with(ours).into());
         Self(Some(Context::new().with_value(maker)))
     }
 
@@ -81,7 +98,7 @@ impl Tracer {
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Span {
         match &self.0 {
-            Some(context) => make(context, builder(kind, name), attributes),
+            Some(context) => make(context, kind, name, &[], attributes),
             None => Span::default(),
         }
     }
@@ -97,7 +114,7 @@ impl Tracer {
         match &self.0 {
             Some(context) => {
                 let above = TraceContextPropagator::new().extract_with_context(context, from);
-                make(&above, builder(kind, name), attributes)
+                make(&above, kind, name, &[], attributes)
             }
             None => Span::default(),
         }
@@ -121,7 +138,7 @@ impl Parent {
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Span {
         match &self.0 {
-            Some(context) if self.is_sampled() => make(context, builder(kind, name), attributes),
+            Some(context) if self.is_sampled() => make(context, kind, name, &[], attributes),
             _ => self.clone().into(),
         }
     }
@@ -151,8 +168,7 @@ impl Parent {
         };
         let root = Context::new().with_value(Maker(maker.clone()));
         let links = links.iter().filter_map(|parent| parent.span_context());
-        let links = links.map(Link::with_context).collect();
-        make(&root, builder(kind, name).with_links(links), attributes)
+        make(&root, kind, name, &links.collect::<Vec<_>>(), attributes)
     }
 
     /// Whether both are the same place.
@@ -160,7 +176,7 @@ impl Parent {
         self.span_context() == other.span_context()
     }
 
-    fn maker(&self) -> Option<&SdkTracer> {
+    fn maker(&self) -> Option<&Dispatch> {
         self.0.as_ref()?.get::<Maker>().map(|maker| &maker.0)
     }
 
@@ -248,35 +264,56 @@ impl Span {
 /// Work that has no span of its own, but the place of one.
 impl From<Parent> for Span {
     fn from(place: Parent) -> Self {
-        Self { place, ours: false }
+        Self { place, _end: None }
     }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        if let Some(context) = self.place.0.as_ref().filter(|_| self.ours) {
-            context.span().end();
-        }
-    }
-}
-
-fn builder(kind: Kind, name: impl Into<Cow<'static, str>>) -> SpanBuilder {
-    SpanBuilder::from_name(name).with_kind(kind)
 }
 
 /// `above` has a maker.
-fn make(above: &Context, builder: SpanBuilder, attributes: impl FnOnce() -> Vec<KeyValue>) -> Span {
+fn make(
+    above: &Context,
+    kind: Kind,
+    name: impl Into<Cow<'static, str>>,
+    links: &[SpanContext],
+    attributes: impl FnOnce() -> Vec<KeyValue>,
+) -> Span {
     let Some(maker) = above.get::<Maker>() else {
         return Span::default();
     };
-    let context = above.with_span(maker.0.build_with_context(builder, above));
+    let name = name.into();
+    let kind = word(&kind);
+    let span = with_default(&maker.0, || {
+        tracing::info_span!(
+            target: TARGET,
+            parent: None,
+            "span",
+            otel.name = &*name,
+            otel.kind = kind
+        )
+    });
+    // It has not begun before its context is asked for, so that this cannot fail.
+    let _begun = span.set_parent(above.clone());
+    for link in links {
+        span.add_link(link.clone());
+    }
+    let context = span.context();
     // Most traces are not recorded.
     if context.span().is_recording() {
         context.span().set_attributes(attributes());
     }
     Span {
         place: Parent(Some(context)),
-        ours: true,
+        _end: Some(span),
+    }
+}
+
+/// A kind as the subscriber reads it.
+fn word(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Client => "client",
+        Kind::Server => "server",
+        Kind::Producer => "producer",
+        Kind::Consumer => "consumer",
+        Kind::Internal => "internal",
     }
 }
 
