@@ -41,14 +41,15 @@ async fn what_is_measured_is_told_beside_health_with_what_the_process_takes() {
     let (running, url) = shown(&desk).await;
     let asked = Ended::of(desk.bare(&["healthcheck", "--url", &format!("{url}/metrics")])).await;
     assert_eq!(asked.code, Some(0), "{asked:?}");
+    // It prints lines as one.
     for name in [
-        "# TYPE bitrix24_gateway_store_write_duration_seconds histogram\n",
-        "\nbitrix24_gateway_store_writable 1\n",
-        "\nprocess_resident_memory_bytes ",
-        "\nprocess_cpu_seconds_total ",
-        "\nprocess_open_fds ",
-        "\nprocess_max_fds ",
-        "\nprocess_start_time_seconds ",
+        "; # TYPE bitrix24_gateway_store_write_duration_seconds histogram; ",
+        "; bitrix24_gateway_store_writable 1; ",
+        "; process_resident_memory_bytes ",
+        "; process_cpu_seconds_total ",
+        "; process_open_fds ",
+        "; process_max_fds ",
+        "; process_start_time_seconds ",
     ] {
         assert!(asked.out.contains(name), "no {name} in {}", asked.out);
     }
