@@ -5,6 +5,7 @@ mod healthcheck;
 mod keys;
 mod place;
 mod portals;
+mod relay;
 mod store;
 mod subscriptions;
 
@@ -16,7 +17,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
     callers::CallersCommand, healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand,
-    store::StoreCommand, subscriptions::SubscriptionsCommand,
+    relay::RelayCommand, store::StoreCommand, subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
@@ -38,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(Serve),
+    /// Run a relay beside a bot: calls of this machine go to a gateway elsewhere, in the relay's name.
+    Relay(RelayCommand),
     /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
     Healthcheck(Healthcheck),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
@@ -96,6 +99,7 @@ impl Cli {
     async fn act(self) -> ExitCode {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Relay(relay) => Box::pin(relay.run()).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {

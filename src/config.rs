@@ -12,6 +12,7 @@ mod layers;
 mod oauth;
 mod portals;
 mod proxy;
+mod relay;
 mod reread;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ pub use self::{
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,
+    relay::Relaying,
     reread::Reread,
 };
 
@@ -230,6 +232,7 @@ struct Raw {
     calls: RawCalls,
     polling: RawPolling,
     events: RawEvents,
+    relay: relay::RawRelay,
     log: RawLog,
 }
 

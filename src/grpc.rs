@@ -30,11 +30,16 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::door::{Door, guard::Guard};
+use self::door::guard::Guard;
 pub use self::{
     audit::Audit,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
+};
+pub(crate) use self::{
+    audit::{POD, is_pod},
+    door::{Connection, Door, Local},
+    status::trailers,
 };
 use crate::{
     bots::Bots,
@@ -118,7 +123,8 @@ impl Server {
     ///
     /// When the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.door.address()
+        let address = self.door.address();
+        address.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
     /// Serves until the stop begins, then until the last call ended.

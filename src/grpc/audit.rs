@@ -19,6 +19,19 @@ use crate::{
     log_limit::LogLimit,
 };
 
+/// Which pod a call comes from, `namespace/name`, as a relay says that may name pods.
+pub(crate) const POD: &str = "x-bitrix24-gateway-pod";
+
+/// Whether it can be the namespace and the name of a pod.
+pub(crate) fn is_pod(text: &str) -> bool {
+    let plain = |part: &str, longest: usize| {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        (1..=longest).contains(&part.len()) && part.bytes().all(known)
+    };
+    text.split_once('/')
+        .is_some_and(|(namespace, name)| plain(namespace, 63) && plain(name, 253))
+}
+
 /// Denials that are told in one second; who floods the door does not flood the log.
 const DENIALS: u32 = 20;
 

@@ -24,7 +24,7 @@ const PREFACE: usize = 24;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) struct Peer(Arc<Facts>);
+pub(crate) struct Peer(Arc<Facts>);
 
 #[derive(Debug)]
 struct Facts {
@@ -89,7 +89,7 @@ pub(super) enum Stream {
 
 /// A connection that came in. Its place is free again when it is dropped.
 #[derive(Debug)]
-pub(in crate::grpc) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
     opening: Option<Opening>,
