@@ -14,9 +14,7 @@ mod pass;
 mod refused;
 mod upstream;
 
-use std::{
-    convert::Infallible, io, net::SocketAddr, path::PathBuf, pin::pin, time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, pin::pin, time::Duration};
 
 use futures_util::StreamExt as _;
 use hyper::{
@@ -29,11 +27,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use self::{identity::Identity, pass::Way, upstream::Upstream};
 pub use self::{
     identity::{Error as IdentityError, Files},
     upstream::Target,
 };
-use self::{identity::Identity, pass::Way, upstream::Upstream};
 use crate::{
     fault::Chain,
     grpc::{Connection, Door, Error as DoorError, Local},

@@ -85,7 +85,11 @@ impl RelayCommand {
             ("relay.upstream", &self.upstream),
         ];
         let given = given.into_iter();
-        Flags(given.filter_map(|(key, value)| Some((key, value.clone()?))).collect())
+        Flags(
+            given
+                .filter_map(|(key, value)| Some((key, value.clone()?)))
+                .collect(),
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::{Error, RawLog, Span, Sources, grpc::given, invalid, layers, within};
+use super::{Error, RawLog, Sources, Span, grpc::given, invalid, layers, within};
 use crate::{
     grpc::is_pod,
     http::ops,
@@ -89,13 +89,16 @@ impl RawRelay {
                 (Some(certificate), Some(key)) => Some((certificate, key)),
                 (None, None) => None,
                 (None, _) => return Err(invalid("relay.cert_file", "is needed for the key")),
-                (_, None) => return Err(invalid("relay.key_file", "is needed for the certificate")),
+                (_, None) => {
+                    return Err(invalid("relay.key_file", "is needed for the certificate"));
+                }
             },
             token: given(&self.token_file),
         };
         let proven = files.certificate.is_some() || files.token.is_some();
         if !(proven || (near && !upstream.tls)) {
-            let rule = "or `relay.token_file` is needed: nothing would prove the relay to the gateway";
+            let rule =
+                "or `relay.token_file` is needed: nothing would prove the relay to the gateway";
             return Err(invalid("relay.cert_file", rule));
         }
         if files.certificate.is_some() && !upstream.tls {
@@ -105,11 +108,7 @@ impl RawRelay {
         Ok(Config {
             socket,
             listen,
-            connections: within(
-                "relay.max_connections",
-                self.max_connections,
-                1..=100_000,
-            )?,
+            connections: within("relay.max_connections", self.max_connections, 1..=100_000)?,
             upstream,
             files,
             connect_timeout: self.connect_timeout.within(
@@ -128,7 +127,8 @@ impl RawRelay {
             return Ok(None);
         }
         let value = HeaderValue::from_str(pod).ok().filter(|_| is_pod(pod));
-        let rule = || format!("must be a namespace and a name such as chat/support-0, not \"{pod}\"");
+        let rule =
+            || format!("must be a namespace and a name such as chat/support-0, not \"{pod}\"");
         value.map(Some).ok_or_else(|| invalid("relay.pod", rule()))
     }
 
@@ -158,7 +158,9 @@ fn near(text: &str) -> Result<SocketAddr, Error> {
     if listen.ip().to_canonical().is_loopback() {
         return Ok(listen);
     }
-    let rule = format!("is {listen}, beyond this machine, and whoever reaches it speaks as the relay: it must be of this machine");
+    let rule = format!(
+        "is {listen}, beyond this machine, and whoever reaches it speaks as the relay: it must be of this machine"
+    );
     Err(invalid("relay.listen", rule))
 }
 
@@ -189,7 +191,9 @@ fn target(text: &str) -> Result<(Target, bool), Error> {
         Host::Ipv6(address) => IpAddr::from(*address).to_canonical().is_loopback(),
     };
     if !(tls || near) {
-        let rule = format!("is {text}, beyond this machine, where everybody could read what is said: it must begin with https://");
+        let rule = format!(
+            "is {text}, beyond this machine, where everybody could read what is said: it must begin with https://"
+        );
         return Err(invalid(key, rule));
     }
     let target = Target {

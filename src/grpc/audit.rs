@@ -25,7 +25,8 @@ pub(crate) const POD: &str = "x-bitrix24-gateway-pod";
 /// Whether it can be the namespace and the name of a pod.
 pub(crate) fn is_pod(text: &str) -> bool {
     let plain = |part: &str, longest: usize| {
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
         (1..=longest).contains(&part.len()) && part.bytes().all(known)
     };
     text.split_once('/')
@@ -41,6 +42,8 @@ pub(super) struct Place {
     pub(super) portal: Option<PortalId>,
     pub(super) bot: Option<BotCode>,
     pub(super) event: Option<u64>,
+    /// Where it comes from, as a relay says.
+    pub(super) pod: Option<Arc<str>>,
 }
 
 impl Place {
@@ -82,6 +85,7 @@ impl Audit {
             portal = %place.portal(),
             bot = place.bot(),
             event.seq = place.event,
+            pod = place.pod.as_deref(),
             outcome = %outcome,
             call.id = %call_id,
             untold,
@@ -131,6 +135,7 @@ impl Drop for Entry {
             portal = %self.place.portal(),
             bot = self.place.bot(),
             event.seq = self.place.event,
+            pod = self.place.pod.as_deref(),
             outcome = %self.outcome,
             call.id = %self.call_id,
             "done"

@@ -19,9 +19,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::connection::Stream as Bytes;
 pub(crate) use self::connection::Connection;
 pub(super) use self::connection::Peer;
+use self::connection::Stream as Bytes;
 use crate::{
     fault::Chain,
     socket::Socket,

@@ -65,7 +65,9 @@ struct Desk {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut server = f.debug_struct("Server");
-        server.field("listener", &self.listener).finish_non_exhaustive()
+        server
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
     }
 }
 

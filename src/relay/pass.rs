@@ -87,13 +87,11 @@ impl Way {
         match passed {
             Ok(response) => {
                 // What ends at once, and what is no answer of a gateway, needs nothing added.
-                let whole = response.headers().contains_key("grpc-status")
-                    || !is_grpc(response.headers());
+                let whole =
+                    response.headers().contains_key("grpc-status") || !is_grpc(response.headers());
                 let stop = stop.filter(|_| !whole);
                 let cut = self.0.cut.clone();
-                response.map(|body| {
-                    Body::Passing(Box::new(Passing::new(body, whole, stop, cut)))
-                })
+                response.map(|body| Body::Passing(Box::new(Passing::new(body, whole, stop, cut))))
             }
             Err(refused) => told(&refused),
         }
@@ -157,7 +155,10 @@ impl Way {
     }
 
     fn open(&self) -> Option<Sender> {
-        self.behind().as_ref().filter(|sender| !sender.is_closed()).cloned()
+        self.behind()
+            .as_ref()
+            .filter(|sender| !sender.is_closed())
+            .cloned()
     }
 
     fn behind(&self) -> std::sync::MutexGuard<'_, Option<Sender>> {
@@ -193,9 +194,8 @@ fn is_stream(path: &str) -> bool {
 fn is_refused(error: &hyper::Error) -> bool {
     let cause = error.source();
     let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
-        cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM)
-    })
+    cause
+        .is_some_and(|cause| cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 #[cfg(test)]

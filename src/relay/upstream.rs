@@ -30,11 +30,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{
-    PATIENCE, SEND_BUFFER, WINDOW, WINDOWS,
-    identity::Identity,
-    refused::Refused,
-};
+use super::{PATIENCE, SEND_BUFFER, WINDOW, WINDOWS, identity::Identity, refused::Refused};
 use crate::fault::Chain;
 
 /// The first pause between two attempts, and the longest.
@@ -126,7 +122,11 @@ impl Upstream {
         connect_timeout: Duration,
         keepalive: Duration,
     ) -> Self {
-        let scheme = if target.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if target.tls {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
         Self(Arc::new(Inner {
             target,
             scheme,
