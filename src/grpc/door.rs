@@ -3,6 +3,7 @@
 //! There is room for so many, and each must begin to speak HTTP/2 in time, so that nobody holds a place
 //! by saying nothing.
 
+mod authority;
 mod connection;
 pub(super) mod guard;
 mod limits;
