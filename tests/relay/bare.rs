@@ -24,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A connection of a caller.
 pub(crate) struct Bare {
     sender: SendRequest<Full<Bytes>>,
+    /// To break the connection with, if it is one of TCP.
+    line: Option<std::net::TcpStream>,
     pub(crate) connection: JoinHandle<hyper::Result<()>>,
 }
 
@@ -38,7 +40,12 @@ pub(crate) struct Answer {
 
 impl Bare {
     pub(crate) async fn tcp(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap()).await
+        let line = TcpStream::connect(address).await.unwrap();
+        let line = line.into_std().unwrap();
+        let stream = TcpStream::from_std(line.try_clone().unwrap()).unwrap();
+        let mut bare = Self::over(stream).await;
+        bare.line = Some(line);
+        bare
     }
 
     pub(crate) async fn unix(path: &Path) -> Self {
@@ -53,8 +60,15 @@ impl Bare {
         let (sender, connection) = handshake(TokioExecutor::new(), io).await.unwrap();
         Self {
             sender,
+            line: None,
             connection: tokio::spawn(connection),
         }
+    }
+
+    /// Ends the connection as if the process had.
+    pub(crate) fn cut(&self) {
+        let line = self.line.as_ref().unwrap();
+        line.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
     /// Sends a request, and comes back with what begins the answer.

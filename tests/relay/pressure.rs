@@ -10,8 +10,9 @@ use crate::{
     relaying::Relaying,
 };
 
-/// What may be under way in one stream from end to end, bytes: the windows and buffers of both halves.
-const UNDER_WAY: usize = 2 << 20;
+/// What may be under way in one stream from end to end, bytes: 2 MiB are the window of this caller, and the
+/// rest the windows and buffers between.
+const UNDER_WAY: usize = 3 << 20;
 
 #[tokio::test]
 async fn stream_that_nobody_reads_comes_to_rest() {
