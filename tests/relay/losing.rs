@@ -72,6 +72,7 @@ async fn call_under_way_may_have_run_and_the_next_one_finds_the_gateway_again() 
     backend.kill().await;
     assert_eq!(Answer::of(stream).await.told(), unreachable("unknown"));
     assert_eq!(asked.await.unwrap().told(), unreachable("unknown"));
+    relay.says("cannot be reached").await;
     assert_eq!(
         caller.call(ECHO, &[], message(b"")).await.told(),
         unreachable("no")
