@@ -15,9 +15,10 @@ lint:
 	.ci/proto
 
 # What the gateway costs, what pressure does to it, who gets what then, what many portals cost, how soon
-# events arrive, what it costs to take those that are posted, and what streams cost.
+# events arrive, what it costs to take those that are posted, what streams cost, and what a relay
+# adds.
 bench:
-	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --bench webhooks --bench streams --locked
+	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --bench webhooks --bench streams --bench relay --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
 # under every reading of what is uncertain. Takes long.

@@ -5,13 +5,13 @@ mod credentials;
 mod gauges;
 mod health;
 mod keeping;
+mod reload;
 mod sealing;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::check::{check, limits};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use self::health::Lookout;
@@ -25,7 +25,7 @@ use crate::{
     fault::Chain,
     grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
     http,
-    lifecycle::{GRACE, Lifecycle, Part, blocking},
+    lifecycle::{GRACE, Lifecycle, Part},
     portal::{self, Portals},
     store::{self, Opened, Store},
     telemetry::{
@@ -138,7 +138,10 @@ impl App {
         let (meter, measurements) = match config.telemetry.meter {
             Some(meter) => (meter, None),
             None => {
-                let own = Measurements::new(|readers| readers)?;
+                let own = Measurements::new(|builder| match &otlp {
+                    Some(otlp) => otlp.also_measures(builder),
+                    None => builder,
+                })?;
                 (own.meter(), Some(own))
             }
         };
@@ -341,7 +344,10 @@ impl App {
             health::watch_store(store.clone(), life.clone()),
         );
         if let Some(reload) = reload {
-            life.spawn("callers", follow(reload, callers, life.stop().clone()));
+            life.spawn(
+                "callers",
+                reload::follow(reload, callers, life.stop().clone()),
+            );
         }
         match http {
             Some(http) => drop(life.spawn("HTTP", http.run())),
@@ -433,48 +439,4 @@ async fn look_over(store: Store, life: Lifecycle) {
         Ok(()) => info!("the store is sound"),
         Err(error) => error!(error = %Chain(&error), "the store is not sound"),
     }
-}
-
-/// Puts changed callers in force, until the stop begins.
-async fn follow(mut reload: Reload, callers: Callers, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(LOOK) => {}
-        }
-        let found;
-        (reload, found) = blocking(move || {
-            let found = reload.look();
-            (reload, found)
-        })
-        .await;
-        match found {
-            Ok(None) => {}
-            // Somebody who empties the file does not mean to let everybody in.
-            Ok(Some(configured)) if configured.is_empty() && only_configured(&callers) => {
-                error!(
-                    "the changed configuration has no callers: those before stay, to let everybody in start again"
-                );
-            }
-            Ok(Some(configured)) => {
-                let count = configured.len();
-                match callers.change(|roster| roster.configured = configured) {
-                    Ok(true) => info!(callers = count, "callers were changed"),
-                    Ok(false) => {}
-                    Err(error) => {
-                        error!(%error, "the changed configuration cannot be used: the callers before stay");
-                    }
-                }
-            }
-            Err(error) => {
-                error!(%error, "the changed configuration cannot be used: the callers before stay");
-            }
-        }
-    }
-}
-
-/// Whether there are callers, and none but configured ones.
-fn only_configured(callers: &Callers) -> bool {
-    let roster = callers.roster();
-    roster.kept.is_empty() && !roster.configured.is_empty()
 }

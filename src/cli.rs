@@ -6,6 +6,7 @@ mod healthcheck;
 mod keys;
 mod place;
 mod portals;
+mod relay;
 mod store;
 mod subscriptions;
 
@@ -17,7 +18,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
     callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
-    portals::PortalsCommand, store::StoreCommand, subscriptions::SubscriptionsCommand,
+    portals::PortalsCommand, relay::RelayCommand, store::StoreCommand,
+    subscriptions::SubscriptionsCommand,
 };
 use crate::{
     app::{self, App},
@@ -39,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway.
     Serve(Serve),
+    /// Run a relay beside a bot: calls of this machine go to a gateway elsewhere, in the relay's name.
+    Relay(RelayCommand),
     /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
     Healthcheck(Healthcheck),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
@@ -100,6 +104,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run().await,
             Command::Check(check) => check.run().await,
+            Command::Relay(relay) => Box::pin(relay.run()).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {

@@ -13,6 +13,7 @@ mod layers;
 mod oauth;
 mod portals;
 mod proxy;
+mod relay;
 mod reread;
 mod telemetry;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use self::{
     grpc::no_callers,
     layers::{Flags, Sources},
     portals::no_portal,
+    relay::Relaying,
     reread::Reread,
 };
 
@@ -213,10 +215,7 @@ impl Config {
             fault: sources.fault(),
             telemetry: Telemetry {
                 otlp: raw.telemetry.check(sources)?,
-                level: raw.log.level,
-                format: raw.log.format,
-                meter: None,
-                tracer: None,
+                ..raw.log.check()
             },
         })
     }
@@ -245,6 +244,7 @@ struct Raw {
     polling: RawPolling,
     events: RawEvents,
     shutdown: RawShutdown,
+    relay: relay::RawRelay,
     log: RawLog,
     telemetry: telemetry::RawTelemetry,
 }
@@ -311,6 +311,18 @@ struct RawEvents {
 struct RawLog {
     level: String,
     format: Format,
+}
+
+impl RawLog {
+    fn check(self) -> Telemetry {
+        Telemetry {
+            level: self.level,
+            format: self.format,
+            meter: None,
+            tracer: None,
+            otlp: None,
+        }
+    }
 }
 
 /// A duration as text.

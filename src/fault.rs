@@ -27,7 +27,8 @@ pub enum Kind {
     Exhausted,
     /// The deadline passed before anything was sent.
     Late,
-    /// The call surely did not run; repeating it may help.
+    /// The call surely did not run; repeating it may help. A relay that lost its gateway says so too,
+    /// as clients do of a lost connection, and [`Executed::Unknown`] with it.
     Unavailable,
     /// The call may have run.
     Ambiguous,
@@ -232,6 +233,7 @@ reasons! {
     NoPublicUrl = "NO_PUBLIC_URL",
     EventsNotDrained = "EVENTS_NOT_DRAINED",
     ApplicationTokenUnknown = "APPLICATION_TOKEN_UNKNOWN",
+    UpstreamUnreachable = "UPSTREAM_UNREACHABLE",
 }
 
 /// Shows an error with its causes, for logs.

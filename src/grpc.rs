@@ -41,11 +41,12 @@ pub use self::{
     ledger::Ledger,
     limits::{LIMITS, Limit, Most},
 };
-use self::{
-    door::{Door, guard::Guard},
-    measure::Measure,
-    traces::Traces,
+pub(crate) use self::{
+    audit::{POD, is_pod},
+    door::{Connection, Door, Local},
+    status::trailers,
 };
+use self::{door::guard::Guard, measure::Measure, traces::Traces};
 use crate::{
     bots::Bots,
     callers::{Callers, service_account::ServiceAccounts},
@@ -135,7 +136,8 @@ impl Server {
     ///
     /// When the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.door.address()
+        let address = self.door.address();
+        address.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
 
     /// Serves until the stop begins, then until the last call ended.

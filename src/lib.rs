@@ -26,6 +26,8 @@ pub mod app;
 
 pub mod config;
 
+pub mod relay;
+
 pub mod admin;
 
 pub mod grpc;

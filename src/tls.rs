@@ -226,7 +226,7 @@ fn config(files: &Files, held: &Read, protocol: Protocol) -> Result<ServerConfig
     Ok(config)
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|cause| Error::Pem(path.to_owned(), cause))?;

@@ -26,6 +26,8 @@ mod keeping;
 mod looking;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/relaying.rs"]
+mod relaying;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/simulating.rs"]

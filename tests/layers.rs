@@ -13,10 +13,7 @@ use std::{
 
 /// A name, and the files that may use it, as beginnings of their paths below `src`.
 const PLACES: [(&str, &[&str]); 6] = [
-    (
-        "tonic",
-        &["grpc", "app.rs", "cli.rs", "demo.rs", "proto.rs"],
-    ),
+    ("tonic", &["grpc", "app.rs", "cli.rs", "demo.rs", "proto"]),
     ("proto", &["grpc", "app.rs", "cli.rs", "demo.rs"]),
     ("bitrix24_sim", &["cli.rs", "demo.rs"]),
     ("axum", &["http"]),

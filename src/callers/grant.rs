@@ -20,6 +20,7 @@ pub struct Grant {
     bots: Patterns,
     rpcs: Rpcs,
     default_portal: Option<PortalId>,
+    names_pods: bool,
     /// Callers that share their bots with this one.
     sharers: BTreeSet<Box<str>>,
     /// All callers there are.
@@ -41,6 +42,8 @@ pub struct Terms {
     pub rpcs: Rpcs,
     /// What an empty `portal` means.
     pub default_portal: Option<PortalId>,
+    /// Whether it may say from which pods its calls come.
+    pub names_pods: bool,
     /// Portals that installed themselves and that it may use.
     pub granted: BTreeSet<PortalId>,
 }
@@ -61,6 +64,7 @@ impl Grant {
             bots: terms.bots,
             rpcs: terms.rpcs,
             default_portal: terms.default_portal,
+            names_pods: terms.names_pods,
             sharers,
             known,
             granted: terms.granted,
@@ -79,6 +83,7 @@ impl Grant {
             bots: Patterns::all(),
             rpcs: Rpcs::all(),
             default_portal: None,
+            names_pods: false,
             sharers: BTreeSet::new(),
             known: Arc::default(),
             granted: BTreeSet::new(),
@@ -115,6 +120,13 @@ impl Grant {
     #[must_use]
     pub fn default_portal(&self) -> Option<&PortalId> {
         self.default_portal.as_ref()
+    }
+
+    /// Whether the caller is believed when it says from which pod a call comes, as a relay does. Nothing is
+    /// granted for that.
+    #[must_use]
+    pub fn names_pods(&self) -> bool {
+        self.names_pods
     }
 
     /// Whether the caller may call this at all.

@@ -21,6 +21,10 @@ pub struct Written {
     pub default_portal: String,
     /// Callers that may use its bots, like portals.
     pub shares: Vec<String>,
+    /// Whether it may say from which pods its calls come, for the audit. Left out where it is not so:
+    /// earlier releases do not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub names_pods: bool,
 }
 
 /// A word that breaks a rule.
@@ -54,6 +58,7 @@ impl Written {
                 },
             )?,
             default_portal: self.default_portal()?,
+            names_pods: self.names_pods,
             ..Terms::default()
         };
         if let Some(portal) = &terms.default_portal

@@ -65,6 +65,9 @@ pub(super) struct May {
     /// Callers that may use its bots, or `*`.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     shares: Vec<String>,
+    /// It is a relay that may say from which pods its calls come, for the audit.
+    #[arg(long)]
+    names_pods: bool,
 }
 
 impl CallersCommand {
@@ -111,6 +114,7 @@ impl May {
             execute: self.execute,
             default_portal: self.default_portal,
             shares: self.shares,
+            names_pods: self.names_pods,
         }
     }
 }
@@ -134,6 +138,9 @@ fn line(caller: &CallerLine) -> String {
         list("shares", &may.shares);
         if may.execute {
             list("execute", &["true".to_owned()]);
+        }
+        if may.names_pods {
+            list("names_pods", &["true".to_owned()]);
         }
         if !may.default_portal.is_empty() {
             list("default_portal", std::slice::from_ref(&may.default_portal));

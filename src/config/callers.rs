@@ -35,6 +35,7 @@ pub(super) struct RawCaller {
     execute: bool,
     default_portal: String,
     shares: List,
+    names_pods: bool,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +150,7 @@ impl RawCaller {
             execute: self.execute,
             default_portal: self.default_portal.clone(),
             shares: list(&self.shares),
+            names_pods: self.names_pods,
         };
         let read = written.read();
         let (terms, shares) = read.map_err(|wrong| invalid(&at(wrong.field), wrong.rule))?;

@@ -21,6 +21,20 @@ use crate::{
     telemetry::trace::Parent,
 };
 
+/// Which pod a call comes from, `namespace/name`, as a relay says that may name pods.
+pub(crate) const POD: &str = "x-bitrix24-gateway-pod";
+
+/// Whether it can be the namespace and the name of a pod.
+pub(crate) fn is_pod(text: &str) -> bool {
+    let plain = |part: &str, longest: usize| {
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        (1..=longest).contains(&part.len()) && part.bytes().all(known)
+    };
+    text.split_once('/')
+        .is_some_and(|(namespace, name)| plain(namespace, 63) && plain(name, 253))
+}
+
 /// Denials that are told in one second; who floods the door does not flood the log.
 const DENIALS: u32 = 20;
 
@@ -30,6 +44,8 @@ pub(super) struct Place {
     pub(super) portal: Option<PortalId>,
     pub(super) bot: Option<BotCode>,
     pub(super) event: Option<u64>,
+    /// Where it comes from, as a relay says.
+    pub(super) pod: Option<Arc<str>>,
 }
 
 impl Place {
@@ -81,6 +97,7 @@ impl Audit {
             portal = %place.portal(),
             bot = place.bot(),
             event.seq = place.event,
+            pod = place.pod.as_deref(),
             outcome = %outcome,
             call.id = %call_id,
             untold,
@@ -130,6 +147,7 @@ impl Drop for Entry {
             portal = %self.place.portal(),
             bot = self.place.bot(),
             event.seq = self.place.event,
+            pod = self.place.pod.as_deref(),
             outcome = %self.outcome,
             call.id = %self.call_id,
             "done"

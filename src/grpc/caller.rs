@@ -30,6 +30,8 @@ pub(super) struct Caller {
     credential: Credential,
     /// Whose turn it takes: callers share a portal's rate evenly.
     turn: Arc<str>,
+    /// From where it says to call, if it is believed.
+    pod: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -38,7 +40,16 @@ impl Caller {
             grant,
             credential,
             turn,
+            pod: None,
         }
+    }
+
+    /// The caller in a pod, if it is one that may name pods.
+    pub(super) fn in_pod(mut self, pod: Option<&str>) -> Self {
+        self.pod = pod
+            .filter(|pod| self.grant.names_pods() && audit::is_pod(pod))
+            .map(Arc::from);
+        self
     }
 
     /// Somebody the door did not let in.
@@ -91,13 +102,17 @@ impl<'a> Arrival<'a> {
     pub(super) fn of<T>(parts: &'a Parts, rpc: Rpc, request: Request<T>) -> (Self, T) {
         let (metadata, mut extensions, message) = request.into_parts();
         let caller = extensions.remove::<Caller>().unwrap_or_else(Caller::nobody);
+        let place = audit::Place {
+            pod: caller.pod.clone(),
+            ..audit::Place::default()
+        };
         let arrival = Self {
             parts,
             metadata,
             caller,
             rpc,
             call_id: audit::call_id(),
-            place: audit::Place::default(),
+            place,
         };
         (arrival, message)
     }

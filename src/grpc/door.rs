@@ -3,6 +3,7 @@
 //! There is room for so many, and each must begin to speak HTTP/2 in time, so that nobody holds a place
 //! by saying nothing.
 
+mod authority;
 mod connection;
 pub(super) mod guard;
 mod limits;
@@ -19,8 +20,9 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
+pub(crate) use self::connection::Connection;
+pub(super) use self::connection::Peer;
 use self::connection::Stream as Bytes;
-pub(super) use self::connection::{Connection, Peer};
 use crate::{
     fault::Chain,
     lifecycle::Lifecycle,
@@ -60,10 +62,25 @@ pub enum Error {
     Tls(#[from] tls::Error),
 }
 
+/// How to let connections in from this machine alone, without TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    /// Address; port 0 takes a free one.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Path of a Unix socket.
+    pub(crate) socket: Option<PathBuf>,
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// What an operator calls that limit.
+    pub(crate) limit: &'static str,
+    /// How long a connection may take until it speaks HTTP/2.
+    pub(crate) handshake: Duration,
+}
+
 /// Where connections come in.
 #[derive(Debug)]
-pub(super) struct Door {
-    tcp: TcpListener,
+pub(crate) struct Door {
+    tcp: Option<TcpListener>,
     unix: Option<Socket>,
     entry: Entry,
 }
@@ -74,6 +91,7 @@ struct Entry {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
     most: usize,
+    limit: &'static str,
     handshake: Duration,
 }
 
@@ -83,12 +101,32 @@ impl Door {
             Some(files) => Some(Tls::load(files.clone(), Protocol::Http2).await?),
             None => None,
         };
-        let address = config.listen;
-        let tcp = TcpListener::bind(address).await;
-        let tcp = tcp.map_err(|cause| Error::Listen(address, cause))?;
-        let unix = match &config.socket {
+        let local = Local {
+            listen: Some(config.listen),
+            socket: config.socket.clone(),
+            connections: config.connections,
+            limit: "grpc.max_connections",
+            handshake: config.handshake,
+        };
+        Self::take(local, tls).await
+    }
+
+    /// Takes the places, for whoever is on this machine.
+    pub(crate) async fn local(local: Local) -> Result<Self, Error> {
+        Self::take(local, None).await
+    }
+
+    async fn take(local: Local, tls: Option<Tls>) -> Result<Self, Error> {
+        let tcp = match local.listen {
+            Some(address) => {
+                let tcp = TcpListener::bind(address).await;
+                Some(tcp.map_err(|cause| Error::Listen(address, cause))?)
+            }
+            None => None,
+        };
+        let unix = match local.socket {
             Some(path) => {
-                Some(Socket::bind(path, MODE).map_err(|cause| Error::Socket(path.clone(), cause))?)
+                Some(Socket::bind(&path, MODE).map_err(|cause| Error::Socket(path, cause))?)
             }
             None => None,
         };
@@ -97,15 +135,17 @@ impl Door {
             unix,
             entry: Entry {
                 tls,
-                places: Arc::new(Semaphore::new(config.connections)),
-                most: config.connections,
-                handshake: config.handshake,
+                places: Arc::new(Semaphore::new(local.connections)),
+                most: local.connections,
+                limit: local.limit,
+                handshake: local.handshake,
             },
         })
     }
 
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+    /// The address taken, if it is not only a socket.
+    pub(crate) fn address(&self) -> Option<io::Result<SocketAddr>> {
+        self.tcp.as_ref().map(TcpListener::local_addr)
     }
 
     /// Tells how many connections there are.
@@ -128,7 +168,7 @@ impl Door {
     }
 
     /// The connections that came in, until the stop.
-    pub(super) fn open(
+    pub(crate) fn open(
         self,
         life: &Lifecycle,
     ) -> impl Stream<Item = Result<Connection, Infallible>> {
@@ -147,8 +187,8 @@ impl Door {
         let mut full = false;
         loop {
             let accepted = tokio::select! {
-                tcp = self.tcp.accept() => tcp.map(|(stream, from)| Arrived::Tcp(stream, from)),
-                unix = accept(self.unix.as_ref()) => unix.map(Arrived::Unix),
+                tcp = accept_tcp(self.tcp.as_ref()) => tcp.map(|(stream, from)| Arrived::Tcp(stream, from)),
+                unix = accept_unix(self.unix.as_ref()) => unix.map(Arrived::Unix),
             };
             let arrived = match accepted {
                 Ok(arrived) => arrived,
@@ -161,7 +201,8 @@ impl Door {
             };
             let Ok(place) = Arc::clone(&self.entry.places).try_acquire_owned() else {
                 if !full {
-                    warn!("all `grpc.max_connections` are in use: further ones are closed");
+                    let limit = self.entry.limit;
+                    warn!("all `{limit}` are in use: further ones are closed");
                 }
                 full = true;
                 continue;
@@ -185,7 +226,14 @@ enum Arrived {
     Unix(UnixStream),
 }
 
-async fn accept(socket: Option<&Socket>) -> io::Result<UnixStream> {
+async fn accept_tcp(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept_unix(socket: Option<&Socket>) -> io::Result<UnixStream> {
     match socket {
         Some(socket) => socket.accept().await,
         None => std::future::pending().await,

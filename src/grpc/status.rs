@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, codegen::http::HeaderMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::fault::{Chain, Executed, Fault, Kind, Origin, Reason, Violation};
@@ -258,6 +258,14 @@ pub(crate) fn status(fault: &dyn Fault, call_id: Option<&str>) -> Status {
         details.add_bad_request_violation(field, rule);
     }
     Status::with_error_details(code(fault), cut(&message(fault), MESSAGE), details)
+}
+
+/// The fields that end a call with a failure.
+pub(crate) fn trailers(fault: &dyn Fault) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    // Only metadata could be refused, and there is none.
+    let _added = status(fault, None).add_header(&mut fields);
+    fields
 }
 
 /// The text up to a length, at the end of a character.

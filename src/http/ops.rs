@@ -46,17 +46,29 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// Says in a line what is worth knowing beside being ready.
+pub type Note = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// A server that is bound and not yet serving.
-#[derive(Debug)]
 pub struct Server {
     listener: Listener,
     desk: Desk,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Desk {
     health: Health,
     metrics: Option<Metrics>,
+    note: Option<Note>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut server = f.debug_struct("Server");
+        server
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -77,8 +89,16 @@ impl Server {
             desk: Desk {
                 health,
                 metrics: config.metrics,
+                note: None,
             },
         })
+    }
+
+    /// Tells more to whoever asks whether it is ready, when it is.
+    #[must_use]
+    pub fn noting(mut self, note: Note) -> Self {
+        self.desk.note = Some(note);
+        self
     }
 
     /// The address taken.
@@ -116,7 +136,10 @@ async fn ready(State(desk): State<Desk>) -> Response {
     let failing = desk.health.failing();
     let failing = failing.borrow();
     let lines = failing.iter().map(|(part, why)| format!("{part}: {why}"));
-    told("ready", lines.collect())
+    match &desk.note {
+        None => told("ready", lines.collect()),
+        Some(note) => told(&format!("ready\n{}", note()), lines.collect()),
+    }
 }
 
 async fn metrics(State(desk): State<Desk>) -> Response {

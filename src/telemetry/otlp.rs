@@ -24,7 +24,10 @@ use opentelemetry_proto::{
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
-    metrics::{PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    metrics::{
+        MeterProviderBuilder, PeriodicReader, Temporality, data::ResourceMetrics,
+        exporter::PushMetricExporter,
+    },
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter},
 };
 use prost::Message as _;
@@ -192,18 +195,14 @@ impl Otlp {
         Tracer::new(&self.spans)
     }
 
-    /// What tells this process from others.
+    /// Has what is measured sent as well.
     #[must_use]
-    pub fn resource(&self) -> &Resource {
-        &self.resource
-    }
-
-    /// Sends what is measured, for a provider of meters.
-    #[must_use]
-    pub fn metrics_reader(&self) -> PeriodicReader<Metrics> {
-        PeriodicReader::builder(Metrics(self.collector.clone()))
-            .with_interval(self.metrics_interval)
-            .build()
+    pub fn also_measures(&self, builder: MeterProviderBuilder) -> MeterProviderBuilder {
+        let reader = PeriodicReader::builder(Metrics(self.collector.clone()));
+        let reader = reader.with_interval(self.metrics_interval).build();
+        builder
+            .with_resource(self.resource.clone())
+            .with_reader(reader)
     }
 
     /// Begins to send where there is a collector, and tells where traces begin: here, unless elsewhere.

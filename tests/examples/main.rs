@@ -9,6 +9,7 @@
 )]
 
 mod portal;
+mod relayed;
 mod testing;
 mod tools;
 mod unready;

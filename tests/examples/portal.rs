@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,6 +30,9 @@ use crate::tools::Bot;
 
 /// How long anything may take that should happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The gateway's Unix socket, in the folder of its world.
+const SOCKET: &str = "gateway.sock";
 
 /// Waits until something is the case.
 pub(crate) async fn until(what: &str, bot: &mut Bot, is_so: impl Fn() -> bool) {
@@ -103,6 +106,11 @@ impl World {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The gateway's own Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 
     /// Waits until the bot registered itself and its commands, and brings it into the chat.
@@ -198,6 +206,7 @@ impl Gateway {
         let settings = [
             ("webhook_url", portal.webhook_url()),
             ("grpc.listen", "127.0.0.1:0".to_owned()),
+            ("grpc.socket", path(SOCKET)),
             ("admin.listen", String::new()),
             ("store.dir", path("store")),
             ("store.key_file", path("keys")),

@@ -4,8 +4,8 @@
 //! sources, and stay there until something they are made of changes.
 
 use std::{
+    fmt::Display,
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
 };
@@ -122,7 +122,7 @@ impl Workshop {
     }
 
     /// Starts the bot; it notes its place in `folder`.
-    pub(crate) fn start_bot(&self, gateway: SocketAddr, folder: &Path) -> Bot {
+    pub(crate) fn start_bot(&self, gateway: impl Display, folder: &Path) -> Bot {
         let log = folder.join(format!("{}.log", self.language.bot_code));
         let out = fs::File::create(&log).unwrap();
         let process = Command::new(self.interpreter())

@@ -17,6 +17,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::authority::Mending;
 use crate::callers::Credential;
 
 /// What HTTP/2 begins with, bytes.
@@ -24,7 +25,7 @@ const PREFACE: usize = 24;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
-pub(in crate::grpc) struct Peer(Arc<Facts>);
+pub(crate) struct Peer(Arc<Facts>);
 
 #[derive(Debug)]
 struct Facts {
@@ -89,10 +90,12 @@ pub(super) enum Stream {
 
 /// A connection that came in. Its place is free again when it is dropped.
 #[derive(Debug)]
-pub(in crate::grpc) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
     opening: Option<Opening>,
+    /// What clients of a Unix socket name it.
+    mending: Option<Mending>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -110,9 +113,11 @@ impl Connection {
         until: Instant,
         place: OwnedSemaphorePermit,
     ) -> Self {
+        let mending = matches!(stream, Stream::Unix(_)).then(Mending::default);
         Self {
             stream,
             peer,
+            mending,
             opening: Some(Opening {
                 missing: PREFACE,
                 until: Box::pin(sleep_until(until)),
@@ -143,6 +148,9 @@ impl AsyncRead for Connection {
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         };
+        if let Some(mending) = &mut this.mending {
+            mending.mend(&mut buffer.filled_mut()[before..]);
+        }
         let Some(opening) = &mut this.opening else {
             return read;
         };

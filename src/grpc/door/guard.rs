@@ -33,7 +33,7 @@ use crate::{
         token,
     },
     grpc::{
-        audit::{Audit, Place, call_id},
+        audit::{Audit, POD, Place, call_id},
         caller::Caller,
         status::Refusal,
     },
@@ -90,7 +90,9 @@ impl Guard {
         peer: Option<&Peer>,
     ) -> Result<(Caller, Permit), Refusal> {
         let rpc = Rpc::of_path(path);
-        let caller = self.caller(headers, peer).inspect_err(|refusal| {
+        let pod = headers.get(POD).and_then(|pod| pod.to_str().ok());
+        let caller = self.caller(headers, peer).map(|caller| caller.in_pod(pod));
+        let caller = caller.inspect_err(|refusal| {
             // A path that is not ours may say anything.
             let name = rpc.map_or("", Rpc::name);
             let outcome = refusal.reason_name();
@@ -197,6 +199,7 @@ where
                 request.extensions_mut().insert(caller);
                 // Nobody behind the door needs it.
                 request.headers_mut().remove(AUTHORIZATION);
+                request.headers_mut().remove(POD);
                 let under_way = move |body| {
                     Body::new(UnderWay {
                         body,

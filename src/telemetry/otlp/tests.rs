@@ -69,10 +69,7 @@ async fn spans_are_sent_at_the_end_at_the_latest() {
 async fn measurements_go_the_same_way() {
     let (config, mut told) = collector(&[]).await;
     let otlp = Otlp::start(config).unwrap();
-    let provider = SdkMeterProvider::builder()
-        .with_resource(otlp.resource().clone())
-        .with_reader(otlp.metrics_reader())
-        .build();
+    let provider = otlp.also_measures(SdkMeterProvider::builder()).build();
     let counter = provider.meter("test").u64_counter("calls").build();
     counter.add(3, &[]);
     let flushing = tokio::task::spawn_blocking(move || provider.force_flush());

@@ -136,6 +136,31 @@ async fn every_change_and_denial_is_one_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pod_is_told_where_the_caller_may_name_pods_and_grants_nothing() {
+    let (log, _guard) = Log::start("audit=info");
+    let all = "portals = [\"*\"]\nbots = [\"*\"]\nrpcs = [\"*\"]";
+    let relay = caller("relay", &format!("{all}\nnames_pods = true"));
+    let limited = caller("limited", "rpcs = [\"read\"]\nnames_pods = true");
+    let scene = Scene::guarded(&[relay, limited, caller("plain", all)]).await;
+    for (name, pod) in [
+        ("relay", "chat/support-0"),
+        ("relay", "chat/Support 0"),
+        ("plain", "chat/support-0"),
+        ("limited", "chat/support-0"),
+    ] {
+        let mut request = tonic::Request::new(helper());
+        let metadata = request.metadata_mut();
+        metadata.insert("x-bitrix24-gateway-pod", pod.parse().unwrap());
+        let _registered_or_not = scene.bots_of(name).register_bot(request).await;
+    }
+    let lines = log.audit();
+    let told: Vec<_> = lines.iter().map(|line| line.contains("pod=")).collect();
+    assert_eq!(told, [true, false, false, true], "{lines:#?}");
+    assert!(lines[0].contains("pod=\"chat/support-0\""), "{lines:#?}");
+    assert!(lines[3].contains("denied"), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tokens_are_in_no_log_line_answer_or_debug() {
     let (log, _guard) = Log::start(
         "trace,h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,mio=info,bitrix24_sim=info",
