@@ -2,6 +2,7 @@
 
 mod check;
 mod credentials;
+mod gauges;
 mod health;
 mod keeping;
 mod sealing;
@@ -22,12 +23,15 @@ use crate::{
     config::{self, AdminSocket, Config, Reload, Reread},
     events::Events,
     fault::Chain,
-    grpc::{self, Audit, HealthService, Ledger, Parts, Server},
+    grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
     http,
     lifecycle::{GRACE, Lifecycle, Part, blocking},
     portal::{self, Portals},
     store::{self, Opened, Store},
-    telemetry,
+    telemetry::{
+        self, Measurements, Render,
+        otlp::{self, Otlp},
+    },
 };
 
 /// How long connections may take to close once the last call of them ended.
@@ -57,6 +61,8 @@ pub struct App {
     lookout: Option<Lookout>,
     delay: Duration,
     created_key_file: Option<PathBuf>,
+    measurements: Option<Measurements>,
+    otlp: Option<Otlp>,
     life: Lifecycle,
 }
 
@@ -81,6 +87,12 @@ pub enum Error {
     /// Calls to portals cannot be set up.
     #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
     Transport(#[from] portal::transport::Error),
+    /// Nothing can be measured.
+    #[error("measurements: {0}")]
+    Measurements(#[from] opentelemetry_sdk::error::OTelSdkError),
+    /// Traces cannot be sent.
+    #[error("configuration: `telemetry`: {}", Chain(.0))]
+    Otlp(#[from] otlp::Error),
     /// Nobody can be let in.
     #[error(transparent)]
     Door(#[from] grpc::Error),
@@ -122,9 +134,17 @@ impl App {
     /// The first part that cannot be made.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, Error> {
         let life = Lifecycle::with_fault(config.fault);
+        let (otlp, tracer) = Otlp::start_if(config.telemetry.otlp, config.telemetry.tracer)?;
+        let (meter, measurements) = match config.telemetry.meter {
+            Some(meter) => (meter, None),
+            None => {
+                let own = Measurements::new(|readers| readers)?;
+                (own.meter(), Some(own))
+            }
+        };
         life.health().fails(Part::Start, "starting");
-        let lookout = health::look_out(config.lookout, &life).await?;
-        let meter = config.telemetry.meter.unwrap_or_else(telemetry::meter);
+        let render = measurements.as_ref().map(Measurements::render);
+        let lookout = health::look_out(config.lookout, render, &life).await?;
         let Opened {
             store,
             created_key_file,
@@ -135,6 +155,7 @@ impl App {
             callers: config.callers.keys().cloned().collect(),
             portals: config.portals.portals.keys().cloned().collect(),
         };
+        store.measured_by(&meter);
         let kept = keeping::portals(&store, &config.portals, restored).await?;
         let named = keeping::named(&names, &kept);
         let callers = keeping::callers(&store, config.callers, named).await?;
@@ -142,13 +163,17 @@ impl App {
             return Err(config::no_callers(config.grpc.door.listen).into());
         }
         let portals = Portals::new(config.portals, clock, &store, kept, &meter, &life)?;
+        portals.measured_by(&meter);
         keeping::tell_if_held(&portals);
         portals.remember(&store).await?;
         let hooks = config.http.as_ref().map(http::Config::hooks);
-        let bots = Bots::load(store.clone(), portals.clone(), clock, hooks).await?;
+        let bots = Bots::load(store.clone(), portals.clone(), clock, hooks, &meter).await?;
         let of = (bots.clone(), portals.clone());
-        let events = Events::load(store.clone(), of, clock, config.events, life.clone());
+        let keeps = config.events.retention_bytes;
+        let ours = (tracer.clone(), life.clone());
+        let events = Events::load(store.clone(), of, clock, config.events, ours, &meter);
         let events = events.await?;
+        gauges::tell(&meter, &store, clock, keeps);
         if unclean {
             life.spawn(
                 "look over the store",
@@ -167,6 +192,9 @@ impl App {
             callers: callers.clone(),
             accounts,
             audit: Audit::default(),
+            meter: meter.clone(),
+            failures: Failures::default(),
+            tracer,
         };
         let asked = config.grpc.door.listen;
         let bound = async {
@@ -201,10 +229,10 @@ impl App {
                 return Err(error);
             }
         };
-        let address = server.address();
+        let unheard = |cause| grpc::Error::Listen(asked, cause);
         Ok(Self {
             admin,
-            address: address.map_err(|cause| grpc::Error::Listen(asked, cause))?,
+            address: server.address().map_err(unheard)?,
             http_address: http.as_ref().and_then(|http| http.address().ok()),
             http,
             lookout,
@@ -218,6 +246,8 @@ impl App {
             events,
             server,
             created_key_file,
+            measurements,
+            otlp,
             life,
         })
     }
@@ -258,6 +288,12 @@ impl App {
         self.created_key_file.as_ref()
     }
 
+    /// Writes down what is measured; `None` where that goes elsewhere.
+    #[must_use]
+    pub fn measurements(&self) -> Option<Render> {
+        self.measurements.as_ref().map(Measurements::render)
+    }
+
     /// Begins the stop when asked to.
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
@@ -285,7 +321,9 @@ impl App {
             reread,
             address,
             lookout,
+            measurements,
             delay,
+            otlp,
             life,
             ..
         } = self;
@@ -353,7 +391,8 @@ impl App {
         events.end_listening().await;
         portals.rest(&store).await;
         store.close().await;
-        drop(lookout);
+        drop((lookout, measurements));
+        Otlp::end(otlp).await;
         info!("gateway stopped");
         if let Some(task) = life.broken() {
             return Err(Error::Panicked(task));

@@ -15,6 +15,7 @@ mod execute;
 mod hook;
 mod locate;
 mod messages;
+mod metrics;
 mod mode;
 mod register;
 mod registration;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -39,6 +41,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     ids::{BotCode, PortalId},
+    log_limit::LogLimit,
     portal::{BotKey, Portal, Portals},
     store::{self, Store},
     turns::Turns,
@@ -50,6 +53,7 @@ pub use error::Error;
 pub use execute::Execution;
 pub(crate) use hook::Receiver;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
+pub(crate) use metrics::commands;
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
 pub(crate) use suspicion::Sign;
 pub use update::Updated;
@@ -59,6 +63,9 @@ pub use wish::{Content, Properties, Settings};
 
 /// Commands of the log that are looked at for open answer windows at a start.
 const COMMANDS: usize = 10_000;
+
+/// Lines in one second about answers whose outcome cannot be recorded.
+const LOSSES: u32 = 5;
 
 /// Names a bot: its portal and its code.
 pub type Name = (PortalId, BotCode);
@@ -90,6 +97,9 @@ struct Inner {
     changes: Turns<Name>,
     /// One answer to an event at a time.
     answers: Turns<u64>,
+    metrics: metrics::Metrics,
+    /// Of answers whose outcome cannot be recorded.
+    losses: LogLimit,
 }
 
 impl Bots {
@@ -104,6 +114,7 @@ impl Bots {
         portals: Portals,
         clock: Clock,
         hooks: Option<String>,
+        meter: &Meter,
     ) -> Result<Self, Error> {
         let known = store.bots().await?;
         let hooks = hook::Hooks::new(hooks);
@@ -130,6 +141,8 @@ impl Bots {
             suspected: Mutex::new(suspected),
             changes: Turns::default(),
             answers: Turns::default(),
+            metrics: metrics::Metrics::new(meter),
+            losses: LogLimit::new(LOSSES),
             store,
         }));
         bots.doubt_what_was_broken_off();

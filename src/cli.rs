@@ -182,6 +182,7 @@ impl Serve {
             Ok(app) => app,
             Err(
                 error @ (app::Error::Transport(_)
+                | app::Error::Otlp(_)
                 | app::Error::Settings(_)
                 | app::Error::Callers(_)
                 | app::Error::Door(grpc::Error::Tls(_))

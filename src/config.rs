@@ -14,6 +14,7 @@ mod oauth;
 mod portals;
 mod proxy;
 mod reread;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +41,8 @@ use crate::{
     http::ops,
     ids::PortalId,
     lifecycle::Fault,
-    portal, store, telemetry,
+    portal, store,
+    telemetry::{Config as Telemetry, Format},
 };
 
 pub use self::{
@@ -87,8 +89,8 @@ pub struct Config {
     pub shutdown_delay: Duration,
     /// What is to break, in a build for tests.
     pub fault: Fault,
-    /// Logs.
-    pub telemetry: telemetry::Config,
+    /// Logs, traces and measurements.
+    pub telemetry: Telemetry,
 }
 
 /// What whoever keeps a gateway needs to know of it, checked; the rest may be wrong.
@@ -170,7 +172,8 @@ impl Config {
         // It may hold callers and portals, which whoever opens it sees.
         let has_store = store::backup::expect(&raw.store.dir).is_ok();
         let grpc = raw.grpc.check(!callers.is_empty() || has_store)?;
-        let portals = portals(&raw, sources, has_store)?;
+        let mut portals = portals(&raw, sources, has_store)?;
+        portals.transport.tells_traces = raw.telemetry.propagate_to_portal;
         Ok(Self {
             needs_callers: !(grpc.door.listen.ip().is_loopback() || raw.grpc.insecure),
             grpc,
@@ -208,10 +211,12 @@ impl Config {
             },
             shutdown_delay: raw.shutdown.delay.within("shutdown.delay", "0s", "5m")?,
             fault: sources.fault(),
-            telemetry: telemetry::Config {
+            telemetry: Telemetry {
+                otlp: raw.telemetry.check(sources)?,
                 level: raw.log.level,
                 format: raw.log.format,
                 meter: None,
+                tracer: None,
             },
         })
     }
@@ -241,6 +246,7 @@ struct Raw {
     events: RawEvents,
     shutdown: RawShutdown,
     log: RawLog,
+    telemetry: telemetry::RawTelemetry,
 }
 
 #[derive(Deserialize)]
@@ -304,7 +310,7 @@ struct RawEvents {
 #[serde(deny_unknown_fields)]
 struct RawLog {
     level: String,
-    format: telemetry::Format,
+    format: Format,
 }
 
 /// A duration as text.
@@ -365,8 +371,9 @@ fn transport(raw: &RawOutbound, sources: &Sources) -> Result<portal::transport::
             .within("outbound.request_timeout", "1s", "10m")?,
         answer_limit: size("outbound.max_answer_bytes", raw.max_answer_bytes)?,
         extra_roots,
-        proxy: proxy::proxy(&raw.proxy, &raw.no_proxy, sources)?,
+        proxy: proxy::proxy("outbound.proxy", &raw.proxy, &raw.no_proxy, sources)?,
         names: names(raw)?,
+        ..portal::transport::Config::default()
     })
 }
 

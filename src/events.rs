@@ -16,12 +16,14 @@ pub mod error;
 pub mod feed;
 mod intake;
 mod listening;
+mod metrics;
 mod poller;
 mod reader;
 mod retention;
 mod rotation;
 pub mod subscriptions;
 mod tail;
+pub mod traces;
 pub mod view;
 
 use std::{
@@ -31,6 +33,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,8 +41,10 @@ use crate::{
     clock::Clock,
     ids::PortalId,
     lifecycle::Lifecycle,
+    log_limit::LogLimit,
     portal::{Portals, State},
     store::{self, Store},
+    telemetry::trace::Tracer,
 };
 
 use self::tail::Tail;
@@ -52,6 +57,9 @@ pub use self::{
     subscriptions::Subscriptions,
     view::View,
 };
+
+/// Lines in one second about events that cannot be read or stored.
+const LOSSES: u32 = 5;
 
 /// How often to fetch and how long to keep.
 #[derive(Debug, Clone)]
@@ -79,10 +87,14 @@ struct Inner {
     portals: Portals,
     clock: Clock,
     config: Config,
+    tracer: Tracer,
     tail: Arc<Tail>,
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
     listening: listening::Listening,
+    metrics: metrics::Metrics,
+    /// Of events that cannot be read or stored.
+    losses: LogLimit,
 }
 
 /// How far fetching came in a portal.
@@ -105,7 +117,8 @@ impl Events {
         (bots, portals): (Bots, Portals),
         clock: Clock,
         config: Config,
-        life: Lifecycle,
+        (tracer, life): (Tracer, Lifecycle),
+        meter: &Meter,
     ) -> Result<Self, store::Error> {
         let tail = Arc::new(Tail::new(store.clone()));
         let subscriptions = Subscriptions::load(
@@ -114,18 +127,24 @@ impl Events {
             clock,
             Arc::clone(&tail),
             life,
+            meter,
         );
-        Ok(Self(Arc::new(Inner {
+        let events = Self(Arc::new(Inner {
             subscriptions: subscriptions.await?,
             store,
             bots,
             portals,
             clock,
             config,
+            tracer,
             tail,
             polls: Mutex::default(),
             listening: listening::Listening::default(),
-        })))
+            metrics: metrics::Metrics::new(meter, clock.now()),
+            losses: LogLimit::new(LOSSES),
+        }));
+        events.tell_of_bots(meter);
+        Ok(events)
     }
 
     /// The named subscriptions.
@@ -141,6 +160,8 @@ impl Events {
             "retention",
             retention::run(self.clone(), life.stop().clone()),
         );
+        let looks = self.subscriptions().clone();
+        life.spawn("looks", looks.keep_looking(life.stop().clone()));
     }
 
     /// Begins to keep account of what is posted while nobody listens, until the process stops. Whoever
@@ -184,6 +205,12 @@ impl Events {
                 (portal.id().clone(), portal.state(), progress)
             })
             .collect()
+    }
+
+    /// Begins the traces of deliveries.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.0.tracer
     }
 
     /// The time of day.

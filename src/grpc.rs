@@ -5,7 +5,7 @@
 //! a call is spent.
 //! `deadline` bounds how long a caller waits, never what was sent. `ledger` lets a call that
 //! carries a key run once. `status` is the only place that knows gRPC codes, but for `unread`:
-//! what the server library refuses by itself.
+//! what the server library refuses by itself. `traces` makes a span of each call.
 
 mod audit;
 mod bots;
@@ -17,26 +17,34 @@ mod events;
 mod info;
 mod ledger;
 mod limits;
+mod measure;
 mod messages;
 mod portals;
 mod status;
 mod streams;
+mod traces;
 mod unread;
 mod watch;
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use opentelemetry::metrics::Meter;
 use tonic::{service::Routes, transport::Server as TonicServer};
 use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use self::door::{Door, guard::Guard};
 pub use self::{
     audit::Audit,
+    deadline::Failures,
     door::{Config as DoorConfig, Error, guard::Share},
     ledger::Ledger,
     limits::{LIMITS, Limit, Most},
+};
+use self::{
+    door::{Door, guard::Guard},
+    measure::Measure,
+    traces::Traces,
 };
 use crate::{
     bots::Bots,
@@ -45,6 +53,7 @@ use crate::{
     lifecycle::Lifecycle,
     portal::Portals,
     proto::{DESCRIPTORS, v1},
+    telemetry::trace::Tracer,
 };
 
 /// Where and how to listen.
@@ -90,6 +99,12 @@ pub struct Parts {
     pub accounts: Option<ServiceAccounts>,
     /// Tells who did what.
     pub audit: Audit,
+    /// Makes the instruments.
+    pub meter: Meter,
+    /// Tells of calls that failed.
+    pub failures: Failures,
+    /// Begins the traces of calls and deliveries.
+    pub tracer: Tracer,
 }
 
 /// A server that is bound and not yet serving.
@@ -151,6 +166,9 @@ impl Server {
             config.share,
             parts.audit.clone(),
         );
+        let measure = Measure::new(&parts.meter);
+        door.measured_by(&parts.meter);
+        let traces = Traces(parts.tracer.clone());
         let routes = routes(&config, parts, health);
         let incoming = door.open(&life);
         TonicServer::builder()
@@ -158,8 +176,10 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
             .max_concurrent_streams(STREAMS)
             .http2_max_header_list_size(config.max_header_bytes)
+            .layer(measure)
             .layer(MapResponseLayer::new(unread::explain))
             .layer(guard)
+            .layer(traces)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await

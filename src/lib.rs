@@ -16,7 +16,7 @@
 //!
 //! Modules stand here in bands, highest first; a module imports only from bands below its own, which
 //! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `axum` only in
-//! `http`, `reqwest` only in `portal/transport`, and the environment is read only in `config`.
+//! `http`, `reqwest` only in `portal/transport` and `telemetry/otlp`, and the environment is read only in `config`.
 
 pub mod cli;
 #[cfg(feature = "sim")]

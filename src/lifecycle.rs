@@ -9,29 +9,28 @@
 //! or one request ([`Lifecycle::serve`]) costs that one alone.
 
 mod health;
+mod kept;
 
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, resume_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use tokio::{
-    runtime::Handle,
     signal::unix::{SignalKind, signal},
     task::{JoinHandle, spawn_blocking},
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TrackedFuture},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-pub use self::health::{Failing, Health, Owed, Part, Pulse, STUCK, Watched};
+pub use self::{
+    health::{Failing, Health, Owed, Part, Pulse, STUCK, Watched},
+    kept::Kept,
+};
 
 /// How long calls in flight may take to finish. Longer than one call to a portal may last.
 pub const GRACE: Duration = Duration::from_secs(75);
@@ -162,7 +161,7 @@ impl Lifecycle {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        Kept(Some(Box::pin(self.tasks.track_future(work))))
+        Kept::new(self.tasks.track_future(work))
     }
 
     /// A life within this one, with a stop and an end of its own.
@@ -230,44 +229,6 @@ impl Lifecycle {
     }
 }
 
-/// Work that runs to its end, whoever awaits it; see [`Lifecycle::keep`].
-#[derive(Debug)]
-#[must_use = "it runs when it is awaited or dropped"]
-pub struct Kept<F>(Option<Pin<Box<TrackedFuture<F>>>>)
-where
-    F: Future<Output: Send> + Send + 'static;
-
-impl<F> Future for Kept<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken while it is polled: work that panics is not polled again.
-        let Some(mut work) = self.0.take() else {
-            return Poll::Pending;
-        };
-        let polled = work.as_mut().poll(context);
-        if polled.is_pending() {
-            self.0 = Some(work);
-        }
-        polled
-    }
-}
-
-impl<F> Drop for Kept<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn drop(&mut self) {
-        // Without a runtime the process ends, and with it every task.
-        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(work);
-        }
-    }
-}
-
 /// Does work that blocks. Its panic is that of whoever waits for it.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
@@ -298,43 +259,7 @@ pub async fn signalled() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        sync::oneshot,
-        time::{sleep, timeout},
-    };
-
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn kept_work_goes_on_when_nobody_awaits_it_and_is_waited_for() {
-        let life = Lifecycle::default();
-        let (done, mut seen) = oneshot::channel();
-        let work = life.keep(async move {
-            sleep(Duration::from_secs(10)).await;
-            done.send(()).unwrap();
-        });
-        assert!(timeout(Duration::from_secs(1), work).await.is_err());
-        assert!(seen.try_recv().is_err());
-        assert!(life.finished(Duration::from_secs(60)).await);
-        assert!(seen.try_recv().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn kept_work_that_was_never_awaited_runs_all_the_same() {
-        let life = Lifecycle::default();
-        let (done, mut seen) = oneshot::channel();
-        drop(life.keep(async move { done.send(()).unwrap() }));
-        assert!(life.finished(Duration::from_secs(60)).await);
-        assert!(seen.try_recv().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn kept_work_under_way_holds_up_the_end() {
-        let life = Lifecycle::default();
-        let work = life.keep(std::future::pending::<()>());
-        assert!(!life.finished(Duration::from_secs(1)).await);
-        drop(work);
-    }
 
     #[tokio::test]
     async fn background_task_that_panics_begins_the_stop_and_is_named() {

@@ -1,4 +1,4 @@
-//! Who floods us does not flood the log: so many lines of a kind a second, and how many were left out.
+//! Who floods us does not flood the log: so many lines of a kind in a while, and how many were left out.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,13 +10,14 @@ use tokio::time::Instant;
 /// Decides which lines of a kind are told.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
-    per_second: u32,
-    second: Mutex<Second>,
+    most: u32,
+    period: Duration,
+    counted: Mutex<Counted>,
 }
 
-/// The second that lines are counted in.
+/// The period that lines are counted in.
 #[derive(Debug, Default)]
-struct Second {
+struct Counted {
     began: Option<Instant>,
     told: u32,
     untold: u64,
@@ -25,27 +26,36 @@ struct Second {
 impl LogLimit {
     pub(crate) fn new(per_second: u32) -> Self {
         Self {
-            per_second,
-            second: Mutex::default(),
+            most: per_second,
+            period: Duration::from_secs(1),
+            counted: Mutex::default(),
+        }
+    }
+
+    /// One line in each such period.
+    pub(crate) fn once_in(period: Duration) -> Self {
+        Self {
+            period,
+            ..Self::new(1)
         }
     }
 
     /// How many were passed over since the last one that was told; `None` to pass over this one.
     pub(crate) fn may_tell(&self, now: Instant) -> Option<u64> {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = second
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = counted
             .began
-            .is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1));
+            .is_none_or(|began| now.duration_since(began) >= self.period);
         if fresh {
-            second.began = Some(now);
-            second.told = 0;
+            counted.began = Some(now);
+            counted.told = 0;
         }
-        if second.told >= self.per_second {
-            second.untold += 1;
+        if counted.told >= self.most {
+            counted.untold += 1;
             return None;
         }
-        second.told += 1;
-        Some(std::mem::take(&mut second.untold))
+        counted.told += 1;
+        Some(std::mem::take(&mut counted.untold))
     }
 }
 
@@ -62,5 +72,14 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert_eq!(limit.may_tell(later), Some(30));
         assert_eq!(limit.may_tell(later), Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_in_a_minute_is_told() {
+        let limit = LogLimit::once_in(Duration::from_secs(60));
+        let now = Instant::now();
+        let told = (0..600).map(|tenth| limit.may_tell(now + Duration::from_millis(tenth * 100)));
+        assert_eq!(told.flatten().collect::<Vec<_>>(), [0]);
+        assert_eq!(limit.may_tell(now + Duration::from_secs(60)), Some(599));
     }
 }

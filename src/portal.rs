@@ -35,8 +35,10 @@ mod sender;
 mod tokens;
 
 mod oauth;
+mod traces;
 pub mod transport;
 
+mod gauges;
 mod metrics;
 
 pub mod error;
@@ -55,6 +57,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use opentelemetry::KeyValue;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -148,6 +151,12 @@ impl Portal {
     #[must_use]
     pub fn id(&self) -> &PortalId {
         &self.0.id
+    }
+
+    /// What is measured of it is labelled so.
+    #[must_use]
+    pub fn label(&self) -> KeyValue {
+        self.0.sender.metrics.portal.clone()
     }
 
     /// The time by the portal's own clock, as far as its answers told.

@@ -20,6 +20,8 @@ mod heard;
 pub mod keys;
 pub mod ledger;
 pub mod log;
+pub mod look;
+mod metrics;
 mod pacing;
 pub mod pairs;
 pub mod restore;
@@ -35,21 +37,23 @@ mod webhooks;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
+use opentelemetry::metrics::Meter;
 use rusqlite::Connection;
 use secrecy::{SecretString, zeroize::Zeroizing};
 use tokio::{
     sync::{Mutex, watch},
     task::spawn_blocking,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
 use self::{
     keys::Ring,
+    metrics::Metrics,
     seal::Sealed,
     sqlite::{Failure, Readers, Writer},
 };
@@ -134,6 +138,8 @@ struct Inner {
     head: watch::Receiver<u64>,
     writer: Writer,
     readers: Readers,
+    /// Set once, by whoever measures.
+    metrics: OnceLock<Metrics>,
 }
 
 impl Store {
@@ -164,6 +170,7 @@ impl Store {
                     head,
                     writer,
                     readers,
+                    metrics: OnceLock::new(),
                 }),
             },
             created_key_file: database.created_key_file,
@@ -264,7 +271,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        self.inner.writer.run(work).await
+        let asked = Instant::now();
+        let written = self.inner.writer.run(work).await;
+        if let Some(metrics) = self.inner.metrics.get() {
+            match &written {
+                Ok(_) => metrics.wrote(asked.elapsed()),
+                Err(error) => metrics.failed(error),
+            }
+        }
+        written
     }
 
     /// Reads the database; the query is also given the keys.
@@ -273,10 +288,20 @@ impl Store {
         query: impl FnOnce(&Connection, &Arc<Keys>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
         let keys = self.keys();
-        self.inner
+        let read = self
+            .inner
             .readers
             .run(move |connection| query(connection, &keys))
-            .await
+            .await;
+        if let (Err(error), Some(metrics)) = (&read, self.inner.metrics.get()) {
+            metrics.failed(error);
+        }
+        read
+    }
+
+    /// Tells from now on what happens in it. What is said a second time changes nothing.
+    pub fn measured_by(&self, meter: &Meter) {
+        self.inner.metrics.get_or_init(|| Metrics::new(meter));
     }
 
     fn seal(&self, table: &'static str, place: &[&str], plain: &[u8]) -> Result<Sealed, Error> {

@@ -1,11 +1,16 @@
-//! Logs of the process, on standard error.
+//! What the process tells of itself: logs on standard error, and traces and measurements.
 
+mod format;
 mod lines;
+mod measurements;
+pub mod otlp;
+pub mod trace;
 
 use std::{any::Any, io::IsTerminal as _};
 
-use self::lines::Lines;
 pub(crate) use self::lines::flush;
+pub use self::measurements::{Measurements, Render};
+use self::{format::Traced, lines::Lines, trace::Tracer};
 use opentelemetry::metrics::Meter;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -17,14 +22,12 @@ pub struct Config {
     pub level: String,
     /// For people or for machines.
     pub format: Format,
-    /// Where measurements go, unless it is where those of the whole process go.
+    /// Where measurements go, instead of a collection of the gateway's own.
     pub meter: Option<Meter>,
-}
-
-/// Where the measurements of this process go; nowhere until somebody collects them.
-#[must_use]
-pub fn meter() -> Meter {
-    opentelemetry::global::meter(env!("CARGO_PKG_NAME"))
+    /// Where traces go, unless it is to the collector.
+    pub tracer: Option<Tracer>,
+    /// The collector, if there is one.
+    pub otlp: Option<otlp::Config>,
 }
 
 /// How a log line is written.
@@ -59,8 +62,16 @@ pub fn start(config: &Config) -> Result<(), Error> {
     let registry = tracing_subscriber::registry().with(filter);
     // Fails only when logging runs already, as in tests that start many gateways.
     let _already_started = match config.format {
-        Format::Text => registry.with(layer).try_init(),
-        Format::Json => registry.with(layer.json()).try_init(),
+        Format::Text => {
+            let lines = fmt::format().with_ansi(colours);
+            let layer = layer.event_format(Traced::Text(lines));
+            registry.with(layer).try_init()
+        }
+        Format::Json => {
+            let lines = fmt::format().json();
+            let layer = layer.json().event_format(Traced::Json(lines));
+            registry.with(layer).try_init()
+        }
     };
     Ok(())
 }

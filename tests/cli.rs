@@ -32,3 +32,5 @@ mod serving;
 mod simulating;
 #[path = "cli/subscribing.rs"]
 mod subscribing;
+#[path = "cli/tracing.rs"]
+mod tracing;

@@ -20,7 +20,7 @@ const PLACES: [(&str, &[&str]); 6] = [
     ("proto", &["grpc", "app.rs", "cli.rs", "demo.rs"]),
     ("bitrix24_sim", &["cli.rs", "demo.rs"]),
     ("axum", &["http"]),
-    ("reqwest", &["portal/transport"]),
+    ("reqwest", &["portal/transport", "telemetry/otlp"]),
     ("env", &["config"]),
 ];
 

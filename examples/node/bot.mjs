@@ -23,8 +23,7 @@ const OPTIONS = {
 const PASSING = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNKNOWN"];
 const passes = (error) => PASSING.includes(grpc.status[error.code]);
 
-// The services from the proto files themselves, without generated code.
-const files = ["bots", "events", "server"].map((name) => `bitrix24/gateway/v1/${name}.proto`);
+const files = ["bots", "events", "server"].map((name) => `bitrix24/gateway/v1/${name}.proto`); // no generated code
 const includeDirs = [fileURLToPath(new URL("../../proto", import.meta.url))];
 const definition = loadSync(files, { includeDirs, defaults: true, enums: String, oneofs: true });
 const { BotService, EventService, ServerService } = grpc.loadPackageDefinition(definition).bitrix24.gateway.v1;
@@ -48,12 +47,14 @@ function explain(error) {
   return metadata.executed ?? "?";
 }
 
-// Waits between tries: longer and longer, and not the same in all workers.
-const pause = (tries) => sleep(Math.min(2 ** tries, 30) * (500 + 500 * Math.random()));
+const pause = (tries) => sleep(Math.min(2 ** tries, 30) * (500 + 500 * Math.random())); // not the same for all
 
 // A unary call. Waiting for a connection is asked for here: grpc-js does not take it from the service config.
-const call = (client, method, request, options = {}) =>
-  promisify(client[method]).call(client, request, new grpc.Metadata({ waitForReady: true }), options);
+const call = (client, method, request, { traceparent, ...options } = {}) => {
+  const metadata = new grpc.Metadata({ waitForReady: true });
+  if (traceparent) metadata.set("traceparent", traceparent); // the call belongs to the trace of its event
+  return promisify(client[method]).call(client, request, metadata, options);
+};
 
 async function register() { // safe to repeat at every start
   log("gateway", (await call(server, "getServerInfo", {})).version);
@@ -66,10 +67,10 @@ async function register() { // safe to repeat at every start
 }
 
 // Posts the answer, or progress. At most one answer is posted, so this is tried until the outcome is certain.
-async function post(ackId, text, final = true) {
+async function post({ event: { traceContext }, delivery: { ackId } }, text, final = true) {
   for (let tries = 0; ; tries += 1) {
     try {
-      const options = { deadline: Date.now() + 30_000 }; // not in the service config: ../README.md says why
+      const options = { traceparent: traceContext?.traceparent, deadline: Date.now() + 30_000 }; // see ../README.md
       const { outcome } = await call(bots, "answerCommand", { ackId, content: { text }, final }, options);
       return log(ackId, outcome);
     } catch (error) { // e.g. ANSWER_WINDOW_CLOSED or ANSWER_OUTCOME_UNKNOWN, which no repeat would change
@@ -79,25 +80,24 @@ async function post(ackId, text, final = true) {
   }
 }
 
-async function handle({ command, params }, ackId) {
+async function handle(item, { command, params }, { ackId }) {
   try {
     if (!Object.hasOwn(COMMANDS, command)) return await call(events, "acknowledgeEvents", { ackIds: [ackId] });
     if (command === "slow") {
-      await post(ackId, "One moment ...", false);
+      await post(item, "One moment ...", false);
       await sleep(3000);
     }
     const words = params.split(/\s+/).filter(Boolean);
     const adds = words.length > 0 && words.every((word) => /^-?[0-9]{1,100}$/.test(word));
     const sum = () => words.map(BigInt).reduce((a, b) => a + b);
-    await post(ackId, adds ? `${words.join(" + ")} = ${sum()}` : "I add whole numbers: /sum 2 3");
+    await post(item, adds ? `${words.join(" + ")} = ${sum()}` : "I add whole numbers: /sum 2 3");
   } catch (error) {
     log(ackId, "is given back: it comes again, or is set aside for somebody to look at", error);
     await call(events, "modifyAckDeadlines", { ackIds: [ackId], ackDeadline: {} }).catch(explain);
   }
 }
 
-const stop = () => (log("stopped"), process.exit(0));
-process.once("SIGTERM", stop).once("SIGINT", stop);
+for (const name of ["SIGTERM", "SIGINT"]) process.once(name, () => (log("stopped"), process.exit(0)));
 const address = process.argv[2] ?? process.env.GATEWAY ?? "127.0.0.1:50051";
 const [bots, events, server] = [BotService, EventService, ServerService].map(
   (Service) => new Service(address, grpc.credentials.createInsecure(), OPTIONS));
@@ -107,7 +107,7 @@ for (let [registered, tries] = [false, 0]; ; tries += 1) {
     const ready = new grpc.Metadata({ waitForReady: true });
     const stream = bots.subscribeCommandEvents({ botCodes: [BOT], subscription }, ready);
     for await (const { item, event, gap, delivery } of stream) { // ends only with an error
-      if (item === "event") handle(event.commandAdded.command, delivery.ackId); // not awaited: the next one may come
+      if (item === "event") handle({ event, delivery }, event.commandAdded.command, delivery); // not awaited
       if (item === "gap") log("commands may be missing:", gap);
       tries = 0;
     }

@@ -1,6 +1,6 @@
 //! Whether the process is ready, found out and told: over HTTP and over gRPC, alike.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::interval;
 use tokio_util::sync::DropGuard;
@@ -13,6 +13,7 @@ use crate::{
     http::{self, ops},
     lifecycle::{Health, Lifecycle, Part},
     store::{self, Opened, Store},
+    telemetry::Render,
 };
 
 /// Where operators look, for as long as it is kept.
@@ -26,11 +27,13 @@ pub(super) struct Lookout {
 /// without, if it must.
 pub(super) async fn look_out(
     config: Option<ops::Config>,
+    measurements: Option<Render>,
     life: &Lifecycle,
 ) -> Result<Option<Lookout>, Error> {
-    let Some(config) = config else {
+    let Some(mut config) = config else {
         return Ok(None);
     };
+    config.metrics = measurements.map(|render| ops::Metrics(Arc::new(move || render.text())));
     let (asked, asked_for) = (config.listen, config.asked_for);
     let server = match ops::Server::bind(config, life.health().clone()).await {
         Ok(server) => server,
@@ -43,7 +46,7 @@ pub(super) async fn look_out(
     };
     let address = server.address().ok();
     if let Some(address) = address {
-        info!(admin.address = %address, "health is shown over HTTP");
+        info!(admin.address = %address, "health and metrics are shown over HTTP");
     }
     let apart = life.apart();
     apart.spawn("admin HTTP", server.run(apart.clone()));
@@ -121,7 +124,11 @@ pub(super) async fn watch_store(store: Store, life: Lifecycle) -> Result<(), Err
                         life.begin_stop();
                         return Err(error.into());
                     }
-                    Err(error) => warn!(error = %Chain(&error), "store still cannot be written"),
+                    Err(error) => {
+                        let why = format!("cannot be written: {}", Chain(&error));
+                        life.health().fails(Part::Store, why);
+                        warn!(error = %Chain(&error), "store still cannot be written");
+                    }
                     Ok(()) => {}
                 }
             }

@@ -5,10 +5,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::error;
 
-use super::{Bots, Error, directory::Identity, execute::done, window::State, wish::Content};
+use super::{
+    Bots, Error, directory::Identity, execute::done, metrics::To, window::State, wish::Content,
+};
 use crate::{
     fault::{Chain, Executed, Fault as _},
     ids::{BotCode, DialogId, PortalId},
@@ -97,6 +101,7 @@ struct Post {
     dialog: DialogId,
     content: Content,
     if_closed: IfClosed,
+    to: To,
 }
 
 impl Bots {
@@ -127,7 +132,20 @@ impl Bots {
                 Box::pin(self.post_progress(occasion.seq, &bot, post, patience)).await
             }
             Some(occasion) => Box::pin(self.post_once(occasion, &bot, post, patience)).await,
-            None => self.post(&bot, post, patience).await,
+            None => {
+                let to = post.to;
+                let outcome = self.post(&bot, post, patience).await;
+                self.note_outcome(&bot, to, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// A final answer came to its end.
+    fn note_outcome(&self, bot: &Identity, to: To, outcome: &Result<Answered, Error>) {
+        if let Ok(portal) = self.portal(&bot.name.0) {
+            let now = self.0.clock.now();
+            self.0.metrics.ended(portal.label(), to, outcome, now);
         }
     }
 
@@ -139,11 +157,12 @@ impl Bots {
             if_closed,
             ..
         } = *answer;
-        let (bot, command_id, message_id, dialog) = match target {
+        let (bot, command_id, message_id, dialog, to) = match target {
             Target::Event { portal, code, seq } => {
                 let found = self.called(portal.as_ref(), code.as_ref(), seq).await?;
-                let (bot, command, dialog) = found;
-                (bot, command.command_id, command.message_id, dialog)
+                let (bot, command, dialog, arrived) = found;
+                let to = To::Event(arrived);
+                (bot, command.command_id, command.message_id, dialog, to)
             }
             Target::Command {
                 portal,
@@ -153,7 +172,7 @@ impl Bots {
                 dialog,
             } => {
                 let bot = self.identity(&portal, &code)?;
-                (bot, command_id, message_id, dialog)
+                (bot, command_id, message_id, dialog, To::Ids)
             }
         };
         let post = Post {
@@ -162,17 +181,18 @@ impl Bots {
             dialog,
             content,
             if_closed,
+            to,
         };
         Ok((bot, Box::new(post)))
     }
 
-    /// The command of an event, and the bot that was called.
+    /// The command of an event, the bot that was called, and when it arrived.
     async fn called(
         &self,
         portal: Option<&PortalId>,
         code: Option<&BotCode>,
         seq: u64,
-    ) -> Result<(Identity, CommandRef, DialogId), Error> {
+    ) -> Result<(Identity, CommandRef, DialogId, Timestamp), Error> {
         let stored = self.0.store.find(seq).await?.filter(|stored| {
             portal.is_none_or(|portal| *portal == stored.portal)
                 && code.is_none_or(|code| *code == stored.code)
@@ -190,6 +210,7 @@ impl Bots {
             self.identity(&stored.portal, &stored.code)?,
             command,
             dialog,
+            stored.entry.received_at,
         ))
     }
 
@@ -233,12 +254,16 @@ impl Bots {
                 return Err(Error::AnswerUnknown);
             }
         }
+        let to = post.to;
         let outcome = self.post(bot, post, patience).await;
+        self.note_outcome(bot, to, &outcome);
         match &outcome {
             // It was posted. Should this write fail, whoever repeats is told that nobody knows.
             Ok(_) => {
-                if let Err(error) = store.finish_answer(seq, done_in).await {
-                    error!(event.seq = seq, error = %Chain(&error), "answer was posted but cannot be recorded");
+                if let Err(error) = store.finish_answer(seq, done_in).await
+                    && let Some(untold) = self.0.losses.may_tell(Instant::now())
+                {
+                    error!(event.seq = seq, error = %Chain(&error), untold, "answer was posted but cannot be recorded");
                 }
             }
             Err(error) if error.executed() == Executed::No => {
@@ -257,8 +282,10 @@ impl Bots {
             return;
         }
         let now = self.0.clock.now();
-        if let Err(error) = self.0.store.lose_answer(seq, lost_in, now).await {
-            error!(event.seq = seq, error = %Chain(&error), "event whose answer is lost cannot be set aside");
+        if let Err(error) = self.0.store.lose_answer(seq, lost_in, now).await
+            && let Some(untold) = self.0.losses.may_tell(Instant::now())
+        {
+            error!(event.seq = seq, error = %Chain(&error), untold, "event whose answer is lost cannot be set aside");
         }
     }
 
@@ -277,6 +304,7 @@ impl Bots {
             dialog,
             content,
             if_closed,
+            ..
         } = *post;
         let fields = content.fields();
         let message = |fields: Value| {

@@ -39,6 +39,16 @@ macro_rules! rpcs {
                 match self { $(Self::$variant => stringify!($variant),)* }
             }
 
+            /// Its name with the service, as a path without the slash in front.
+            #[must_use]
+            pub const fn full_name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => {
+                        concat!("bitrix24.gateway.v1.", $service, "/", stringify!($variant))
+                    })*
+                }
+            }
+
             /// What grants it.
             #[must_use]
             pub const fn group(self) -> Group {

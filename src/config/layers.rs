@@ -6,7 +6,7 @@ use figment::{
     Error as FigmentError, Figment, Metadata, Profile, Provider,
     error::Kind,
     providers::{Data, Format, Toml},
-    value::{Dict, Map, Value},
+    value::{Dict, Map, Num, Value},
 };
 
 use super::{DEFAULTS, Error, Raw};
@@ -153,6 +153,7 @@ fn empty() -> Value {
 /// A number or a truth value where the default is one, and else text: `42` may be a portal's name.
 fn typed(text: &str, default: Option<&Value>) -> Value {
     let read = match default {
+        Some(Value::Num(_, Num::F64(_))) => text.parse::<f64>().ok().map(Value::from),
         Some(Value::Num(..)) => text.parse::<u64>().ok().map(Value::from),
         Some(Value::Bool(..)) => text.parse::<bool>().ok().map(Value::from),
         _ => None,

@@ -15,8 +15,9 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// The file of certificates that programs agree upon.
 pub(super) const CA_FILE: [&str; 1] = ["SSL_CERT_FILE"];
 
-/// The proxy to go through, if any.
+/// The proxy to go through, if any; `key` is the path of its setting.
 pub(super) fn proxy(
+    key: &'static str,
     own: &SecretString,
     own_direct: &str,
     sources: &Sources,
@@ -27,7 +28,7 @@ pub(super) fn proxy(
             None => return Ok(None),
         },
         NONE => return Ok(None),
-        own => ("outbound.proxy", own),
+        own => (key, own),
     };
     // As other programs do, who may name a host alone.
     let whole = if url.contains("://") {

@@ -6,9 +6,11 @@
 
 mod posted;
 mod read;
+mod traces;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::posted::{Departed, Refused};
@@ -38,6 +40,11 @@ impl Intake {
         Self { events, portal }
     }
 
+    /// Whether a line is told about events that cannot be stored, and how many were not before.
+    pub(super) fn may_tell_of_loss(&self) -> Option<u64> {
+        self.events.0.losses.may_tell(Instant::now())
+    }
+
     /// The time of day.
     pub(super) fn now(&self) -> Timestamp {
         self.events.now()
@@ -56,10 +63,13 @@ impl Intake {
         let mut entries: Vec<_> = self.gap(bot, bot_id, last_poll, now).into_iter().collect();
         let mut seen = Vec::new();
         let mut newest = None;
+        // Until they are durable.
+        let mut arrivals = Vec::new();
         for raw in page.events {
             match self.read(bot, bot_id, &raw, now) {
                 Ok(Read::Skipped) => {}
-                Ok(Read::Event(entry, command)) => {
+                Ok(Read::Event(mut entry, command)) => {
+                    arrivals.extend(self.events.arrives((&self.portal, &bot.code), &mut entry));
                     newest = newest.max(Some(entry.happened_at));
                     seen.extend(command);
                     entries.push(Entry {
@@ -82,8 +92,8 @@ impl Intake {
                 }
             }
         }
-        let appended = inner
-            .store
+        let appended = self
+            .events
             .append(Append {
                 portal: self.portal.clone(),
                 code: bot.code.clone(),
@@ -92,7 +102,14 @@ impl Intake {
                 polled_at: Some(now),
             })
             .await?;
+        if appended.appended == 0 {
+            arrivals.iter().for_each(traces::came_again);
+        }
+        drop(arrivals);
         for command in seen {
+            if appended.appended > 0 {
+                self.events.command_came(&self.portal, command.at);
+            }
             inner.bots.note_command(command);
         }
         self.events.progressed(&self.portal, now, newest);
@@ -153,7 +170,9 @@ impl Events {
         why: String,
         at: Timestamp,
     ) -> Result<(), store::Error> {
-        warn!(portal.id = %portal, bot.code = %code, event.id = raw.event_id, why, "event cannot be read and is set aside");
+        if let Some(untold) = self.0.losses.may_tell(Instant::now()) {
+            warn!(portal.id = %portal, bot.code = %code, event.id = raw.event_id, why, untold, "event cannot be read and is set aside");
+        }
         let unreadable = Unreadable {
             portal: portal.clone(),
             code: code.clone(),

@@ -301,14 +301,20 @@ impl Poller {
             Err(failure) => {
                 let another_way = self.fetcher.knows_another_way(&failure);
                 if member.pace.failed(&failure, another_way, &self.config) {
-                    report(&member.bot, member.pace.failures(), &failure);
+                    let untold = || self.fetcher.intake.may_tell_of_loss();
+                    report(&member.bot, member.pace.failures(), &failure, untold);
                 }
             }
         }
     }
 }
 
-fn report(bot: &store::Bot, failures: u32, failure: &Failure) {
+fn report(
+    bot: &store::Bot,
+    failures: u32,
+    failure: &Failure,
+    untold: impl FnOnce() -> Option<u64>,
+) {
     match failure {
         // Told where it is marked.
         Failure::Portal(error) if fetch::farewell(error).is_some() => {}
@@ -324,7 +330,9 @@ fn report(bot: &store::Bot, failures: u32, failure: &Failure) {
         ),
         Failure::Portal(_) => {}
         Failure::Store(error) => {
-            error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(error), "events cannot be stored, the portal keeps them");
+            if let Some(untold) = untold() {
+                error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(error), untold, "events cannot be stored, the portal keeps them");
+            }
         }
     }
 }

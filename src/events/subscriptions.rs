@@ -7,7 +7,9 @@ mod ack_id;
 mod board;
 mod held;
 mod hub;
+mod look;
 mod manage;
+mod metrics;
 mod settings;
 mod stream;
 
@@ -19,10 +21,10 @@ use std::{
 };
 
 use jiff::Timestamp;
+use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use self::hub::{Hub, message::Message};
 pub use self::{
     ack_id::AckId,
     board::Room,
@@ -31,6 +33,11 @@ pub use self::{
     manage::{Details, LaidAside},
     settings::{MAX_AGE, MAX_ATTEMPTS, MAX_PROCESSING, Settings, Wish},
     stream::{Delivered, Deliveries, Given},
+};
+use self::{
+    hub::{Hub, message::Message},
+    look::Looks,
+    metrics::Instruments,
 };
 use super::{Error, feed::Start, reader::Reader, tail::Tail};
 use crate::{
@@ -61,6 +68,8 @@ struct Inner {
     known: Mutex<Known>,
     /// One is made or deleted at a time.
     changing: tokio::sync::Mutex<()>,
+    instruments: Instruments,
+    looks: Looks,
 }
 
 #[derive(Default)]
@@ -97,6 +106,7 @@ impl Subscriptions {
         clock: Clock,
         tail: Arc<Tail>,
         life: Lifecycle,
+        meter: &Meter,
     ) -> Result<Self, store::Error> {
         let lost = store.set_lost_answers_aside(clock.now()).await?;
         if lost > 0 {
@@ -109,6 +119,8 @@ impl Subscriptions {
         for found in store.subscriptions().await? {
             known.add(Arc::new(Member::new(found)?));
         }
+        let looks = Looks::default();
+        looks.measured_by(meter, clock);
         Ok(Self(Arc::new(Inner {
             store,
             portals,
@@ -118,6 +130,8 @@ impl Subscriptions {
             holds: AtomicU64::new(0),
             known: Mutex::new(known),
             changing: tokio::sync::Mutex::default(),
+            instruments: Instruments::new(meter),
+            looks,
         })))
     }
 
@@ -293,6 +307,7 @@ impl Subscriptions {
             reader,
             mail,
             inner.life.stop().clone(),
+            inner.instruments.of(&member.owner, &member.name),
         );
         inner.life.spawn("subscription", task.run());
         hub.insert(mailbox).clone()

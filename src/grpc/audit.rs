@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use opentelemetry::KeyValue;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -17,6 +18,7 @@ use crate::{
     callers::Grant,
     ids::{BotCode, PortalId},
     log_limit::LogLimit,
+    telemetry::trace::Parent,
 };
 
 /// Denials that are told in one second; who floods the door does not flood the log.
@@ -37,6 +39,16 @@ impl Place {
 
     fn bot(&self) -> &str {
         self.bot.as_ref().map_or("", BotCode::as_str)
+    }
+
+    /// Tells the span of a call what it is about.
+    pub(super) fn tell(&self, call: &Parent) {
+        if let Some(portal) = &self.portal {
+            call.set(|| KeyValue::new("bitrix24.portal", portal.to_string()));
+        }
+        if let Some(bot) = &self.bot {
+            call.set(|| KeyValue::new("bitrix24.bot.code", bot.to_string()));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     caller::Arrival,
     status::{Failure, Refusal, reason, status},
 };
-use crate::portal::Patience;
+use crate::{log_limit::LogLimit, portal::Patience, telemetry::trace::Parent};
 
 /// For calls without a deadline.
 pub(super) const DEFAULT: Duration = Duration::from_secs(30);
@@ -26,6 +26,26 @@ pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// What an answer needs to reach the caller in time: a tenth of the deadline, at most this.
 const MARGIN: Duration = Duration::from_millis(200);
+
+/// Failures that are told in one second; who calls without end does not flood the log.
+const FAILURES: u32 = 20;
+
+/// Decides which calls that failed are told. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Failures(Arc<LogLimit>);
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self(Arc::new(LogLimit::new(FAILURES)))
+    }
+}
+
+impl Failures {
+    /// How many were passed over since the last one that was told; `None` to pass over this one.
+    pub(super) fn may_tell(&self) -> Option<u64> {
+        self.0.may_tell(Instant::now())
+    }
+}
 
 /// Whether the work leaves something behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +83,12 @@ where
         let span = info_span!("call", rpc, call.id = %call_id);
         // Also when nobody waits for the end any more.
         let call_id = Arc::clone(&call_id);
+        let trace = Parent::current();
+        place.tell(&trace);
         let entry = || audit::Entry::new(caller.grant(), rpc, place, call_id);
         let entry = (work == Work::Acts).then(entry);
         let fault = parts.life.fault().clone();
-        let running = run(patience).instrument(span).map(move |ended| {
+        let running = trace.run(run(patience).instrument(span)).map(move |ended| {
             fault.strike(rpc);
             let ended = ended.map_err(Into::<Failure>::into);
             if let Some(entry) = entry {
@@ -77,6 +99,7 @@ where
         // What a call leaves half-done when it panics is behind locks that forgive it, as in a task.
         parts.life.keep(AssertUnwindSafe(running).catch_unwind())
     });
+    let failures = parts.failures.clone();
     async move {
         let Some(running) = running else {
             return Err(status(&Refusal::Late, Some(&call_id)));
@@ -87,7 +110,9 @@ where
             Ok(Ok(Ok(value))) => Ok(Response::new(value)),
             Ok(Ok(Err(failure))) => {
                 let status = failure.status(&call_id);
-                warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), "call failed");
+                if let Some(untold) = failures.may_tell() {
+                    warn!(rpc, call.id = %call_id, code = ?status.code(), reason = reason(&status), untold, "call failed");
+                }
                 Err(status)
             }
             // The panic told its message itself.
@@ -101,7 +126,9 @@ where
                     Work::Reads => Refusal::ReadUnfinished,
                     Work::Acts => Refusal::Unfinished,
                 };
-                warn!(rpc, call.id = %call_id, unsent, "caller is told that its deadline passed");
+                if let Some(untold) = failures.may_tell() {
+                    warn!(rpc, call.id = %call_id, unsent, untold, "caller is told that its deadline passed");
+                }
                 Err(status(&refusal, Some(&call_id)))
             }
         }

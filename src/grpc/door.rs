@@ -10,6 +10,7 @@ mod limits;
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
+use opentelemetry::metrics::Meter;
 use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -72,6 +73,7 @@ pub(super) struct Door {
 struct Entry {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
+    most: usize,
     handshake: Duration,
 }
 
@@ -96,6 +98,7 @@ impl Door {
             entry: Entry {
                 tls,
                 places: Arc::new(Semaphore::new(config.connections)),
+                most: config.connections,
                 handshake: config.handshake,
             },
         })
@@ -103,6 +106,20 @@ impl Door {
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
+    }
+
+    /// Tells how many connections there are.
+    pub(super) fn measured_by(&self, meter: &Meter) {
+        let (places, most) = (Arc::clone(&self.entry.places), self.entry.most);
+        meter
+            .u64_observable_gauge("bitrix24.gateway.connections")
+            .with_description("Connections of callers that are open.")
+            .with_unit("{connection}")
+            .with_callback(move |told| {
+                let open = most.saturating_sub(places.available_permits());
+                told.observe(open as u64, &[]);
+            })
+            .build();
     }
 
     /// What reads the certificate again when it changes, if there is one.

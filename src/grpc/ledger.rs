@@ -17,6 +17,7 @@ use std::{future::Future, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
 use ring::digest::{SHA256, digest};
+use tokio::time::Instant;
 use tracing::error;
 
 use self::{
@@ -32,6 +33,7 @@ use crate::{
     events::{Cursor, cursor::EventId, subscriptions::AckId},
     fault::{Chain, Fault},
     ids::{MessageKey, PortalId},
+    log_limit::LogLimit,
     portal::Patience,
     proto::v1 as pb,
     store::{CallBegun, Store, ledger::RequestHash, seal},
@@ -46,7 +48,12 @@ struct Inner {
     store: Store,
     clock: Clock,
     flights: Flights,
+    /// Of outcomes that cannot be recorded.
+    losses: LogLimit,
 }
+
+/// Lines in one second about outcomes that cannot be recorded.
+const LOSSES: u32 = 5;
 
 /// A request that can carry a key.
 pub(super) trait Keyed: Message + Clone {
@@ -148,6 +155,7 @@ impl Ledger {
             store,
             clock,
             flights: Flights::default(),
+            losses: LogLimit::new(LOSSES),
         }))
     }
 
@@ -267,8 +275,10 @@ impl Inner {
             self.store.release_call(&call.key).await
         };
         // The outcome is told all the same. Whoever repeats later is told that nobody knows.
-        if let Err(error) = recorded {
-            error!(error = %Chain(&error), "outcome of a call cannot be recorded under its key");
+        if let Err(error) = recorded
+            && let Some(untold) = self.losses.may_tell(Instant::now())
+        {
+            error!(error = %Chain(&error), untold, "outcome of a call cannot be recorded under its key");
         }
         // Who ran out of time says nothing about those who have more.
         match &ended {

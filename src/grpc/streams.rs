@@ -3,11 +3,12 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, stream};
+use opentelemetry::KeyValue;
 use tonic::{Response, Status};
 use tracing::{error, warn};
 
 use super::{
-    Parts,
+    Failures, Parts,
     caller::{Arrival, Sight},
     convert::{event, subscription::Asked},
     status::status,
@@ -15,12 +16,15 @@ use super::{
 use crate::{
     events::{
         Events, Feed, LogEntry, LogItem, Next,
-        subscriptions::{AckId, Deliveries, Given},
+        entry::Happened,
+        subscriptions::{AckId, Delivered, Deliveries, Given},
+        traces,
     },
     fault::{Chain, Fault as _, Reason},
     ids::PortalId,
     proto::v1 as pb,
     store::LogId,
+    telemetry::trace::{Kind, Span, Wire},
 };
 
 /// A stream of responses.
@@ -92,6 +96,7 @@ pub(super) async fn open<T: Shows>(
         log: parts.log_id,
         portal,
         heartbeat: asked.heartbeat,
+        failures: parts.failures.clone(),
         ended: false,
     };
     Ok(Response::new(Box::pin(stream::unfold(
@@ -114,6 +119,7 @@ struct Reader {
     log: LogId,
     portal: Option<PortalId>,
     heartbeat: Duration,
+    failures: Failures,
     ended: bool,
 }
 
@@ -168,8 +174,8 @@ impl Reader {
                 let gap = event::removed_from(self.portal.as_ref(), self.events.now());
                 Some((Item::Gap(gap), None))
             }
-            Ok(Given::Entry(entry)) => self.item(&entry).map(|item| (item, None)),
-            Ok(Given::Event(delivered)) => match self.item(&delivered.entry) {
+            Ok(Given::Entry(entry)) => self.item(&entry, None).map(|item| (item, None)),
+            Ok(Given::Event(delivered)) => match self.item(&delivered.entry, Some(&delivered)) {
                 Some(item) => Some((item, Some(event::delivery(&delivered)))),
                 None => {
                     if let Source::Deliveries(deliveries) = &self.source {
@@ -180,8 +186,10 @@ impl Reader {
                 }
             },
             Err(error) => {
-                if error.reason() == Reason::StoreUnavailable {
-                    error!(error = %Chain(&error), "stream ends");
+                if error.reason() == Reason::StoreUnavailable
+                    && let Some(untold) = self.failures.may_tell()
+                {
+                    error!(error = %Chain(&error), untold, "stream ends");
                 }
                 return Err(status(&error, None));
             }
@@ -189,7 +197,7 @@ impl Reader {
     }
 
     /// What an entry is to this caller, if anything.
-    fn item(&self, entry: &LogEntry) -> Option<Item> {
+    fn item(&self, entry: &LogEntry, delivered: Option<&Delivered>) -> Option<Item> {
         if !self.sight.sees(&entry.portal, &entry.code) {
             return None;
         }
@@ -198,12 +206,41 @@ impl Reader {
             LogItem::Event(happened) => happened,
         };
         match event::event(entry, happened, self.log) {
-            Ok(event) => Some(Item::Event(Box::new(event))),
+            Ok(mut event) => {
+                let span = self.delivers(entry, happened, delivered);
+                if let Some(trace) = span.place().wire() {
+                    event.trace_context = Some(event::trace(trace));
+                }
+                Some(Item::Event(Box::new(event)))
+            }
             // It could be read when it was stored; a release that cannot any more must not stop here.
             Err(unreadable) => {
-                warn!(event.seq = entry.seq, error = %unreadable, "stored event cannot be read and is left out");
+                if let Some(untold) = self.failures.may_tell() {
+                    warn!(event.seq = entry.seq, error = %unreadable, untold, "stored event cannot be read and is left out");
+                }
                 None
             }
         }
+    }
+
+    /// The handing-out of an event, which goes on with the trace of its arrival.
+    fn delivers(
+        &self,
+        entry: &LogEntry,
+        happened: &Happened,
+        delivered: Option<&Delivered>,
+    ) -> Span {
+        let from = Wire {
+            traceparent: happened.trace_context.clone().unwrap_or_default(),
+            tracestate: String::new(),
+        };
+        let tracer = self.events.tracer();
+        tracer.follow(&from, Kind::Producer, "event delivery", || {
+            let mut attributes = traces::attributes(&entry.portal, &entry.code, &happened.kind);
+            let attempt = delivered.map(|delivered| i64::from(delivered.ack_id.attempt));
+            attributes
+                .extend(attempt.map(|attempt| KeyValue::new("bitrix24.delivery.attempt", attempt)));
+            attributes
+        })
     }
 }

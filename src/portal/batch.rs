@@ -20,12 +20,15 @@ use super::{
         method::BotToken,
     },
 };
+use crate::telemetry::trace::Span;
 
 /// A call that travels with others.
 #[derive(Debug)]
 pub(super) struct Passenger {
     pub(super) call: Arc<Call>,
     pub(super) patience: Patience,
+    /// Lasts until its outcome is told.
+    pub(super) span: Span,
     pub(super) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 

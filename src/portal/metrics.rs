@@ -3,7 +3,7 @@
 //! Names and units are those of OpenTelemetry where it has some. Labels are bounded: portals, methods,
 //! reasons and lanes, never what a caller made up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
     KeyValue,
@@ -17,6 +17,11 @@ use crate::fault::Fault as _;
 const SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
+
+/// The lanes of a queue.
+pub(super) const ANSWERS: &str = "answers";
+pub(super) const CALLS_LANE: &str = "calls";
+pub(super) const POLLS: &str = "polls";
 
 /// Calls in one request.
 const CALLS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0];
@@ -37,7 +42,7 @@ pub(super) struct Instruments {
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     instruments: Instruments,
-    portal: KeyValue,
+    pub(super) portal: KeyValue,
 }
 
 /// A limit of Bitrix24 that a request met.
@@ -95,7 +100,7 @@ impl Instruments {
     pub(super) fn of(&self, portal: &str) -> Metrics {
         Metrics {
             instruments: self.clone(),
-            portal: KeyValue::new("bitrix24.portal", portal.to_owned()),
+            portal: KeyValue::new("bitrix24.portal", Arc::from(portal)),
         }
     }
 }
@@ -116,9 +121,9 @@ impl Metrics {
     /// A call waited so long for its turn.
     pub(super) fn waited(&self, lane: Lane, time: Duration) {
         let lane = match lane {
-            Lane::Answers => "answers",
-            Lane::Calls => "calls",
-            Lane::Polls => "polls",
+            Lane::Answers => ANSWERS,
+            Lane::Calls => CALLS_LANE,
+            Lane::Polls => POLLS,
         };
         let labels = [self.portal.clone(), KeyValue::new("bitrix24.lane", lane)];
         self.instruments.waits.record(time.as_secs_f64(), &labels);
@@ -143,17 +148,24 @@ impl Metrics {
 
     /// A request came to an end.
     pub(super) fn requested(&self, called: Method, error: Option<&Error>, took: Duration) {
-        let mut labels = vec![
-            self.portal.clone(),
-            KeyValue::new("http.request.method", "POST"),
-            KeyValue::new("url.template", called.as_str()),
-        ];
+        let took = took.as_secs_f64();
+        let requests = &self.instruments.requests;
         let status = error.map_or(Some(200), Error::status);
-        labels.extend(status.map(|it| KeyValue::new("http.response.status_code", i64::from(it))));
-        labels.extend(error.map(|error| KeyValue::new("error.type", error.reason().as_str())));
-        self.instruments
-            .requests
-            .record(took.as_secs_f64(), &labels);
+        let status = status.map(|it| KeyValue::new("http.response.status_code", i64::from(it)));
+        let failed = error.map(|error| KeyValue::new("error.type", error.reason().as_str()));
+        let portal = self.portal.clone();
+        let post = KeyValue::new("http.request.method", "POST");
+        let template = KeyValue::new("url.template", called.as_str());
+        // No list on the heap: there is one of these for each request.
+        match (status, failed) {
+            (Some(status), Some(failed)) => {
+                requests.record(took, &[portal, post, template, status, failed]);
+            }
+            (Some(one), None) | (None, Some(one)) => {
+                requests.record(took, &[portal, post, template, one]);
+            }
+            (None, None) => requests.record(took, &[portal, post, template]),
+        }
     }
 
     /// A refresh token was exchanged, or not.

@@ -19,7 +19,7 @@ use tokio::{
 use url::{Host, Url};
 
 use super::{
-    by_chance,
+    by_chance, traces,
     transport::{Body, Failure, SecretUrl, Transport},
     wire::oauth::{self as wire, AppInfo, Tokens},
 };
@@ -280,7 +280,15 @@ impl Authority {
     ) -> Result<Tokens, Trouble> {
         let url = self.address(server, grant_type, name, grant);
         let url = url.ok_or(Trouble::Forbidden)?;
-        let answer = self.transport.get(&url).await.map_err(Trouble::Silent)?;
+        let span = traces::asks("GET", "/oauth/token/", &url);
+        let answer = span.run(self.transport.get(&url)).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        traces::answered(&span, status);
+        if status != Some(200) {
+            span.failed("AUTHORIZATION_SERVER");
+        }
+        drop(span);
+        let answer = answer.map_err(Trouble::Silent)?;
         let content_type = answer.content_type.as_deref();
         Ok(wire::tokens(answer.status, content_type, &answer.body)?)
     }

@@ -29,9 +29,13 @@ use super::{
     metrics::Metrics,
     sender::Sender,
     state::{Gate, PROBE},
+    traces,
     wire::{Method, Reply, batch::MOST_CALLS},
 };
-use crate::lifecycle::Lifecycle;
+use crate::{
+    lifecycle::Lifecycle,
+    telemetry::trace::{Parent, Span},
+};
 
 /// Requests on their way at once. A portal that is paced hardly ever has a tenth of it; without pacing
 /// it bounds our connections, and calls beyond it pay for the line.
@@ -62,6 +66,10 @@ struct Entry {
     call: Arc<Call>,
     patience: Patience,
     since: Instant,
+    /// Of whoever made it.
+    place: Parent,
+    /// Lasts until it leaves.
+    waits: Span,
     /// Whether it may travel with others. Its text as an entry of a batch is made when it leaves.
     fits: bool,
     reply: oneshot::Sender<Result<Reply, Error>>,
@@ -248,6 +256,16 @@ impl Inner {
         true
     }
 
+    /// Why a call cannot leave at once, as spans tell it.
+    fn held_up_by(&self, state: &State, method: Method, now: Instant) -> &'static str {
+        match self.sender.limit.method_ready(method, 0, now) {
+            _ if state.waiting > 0 => "turn",
+            _ if state.under_way >= UNDER_WAY => "connections",
+            Ok(()) => "rate",
+            Err(_) => "operating_time",
+        }
+    }
+
     /// Puts a call in line, unless that is of no use.
     fn enter(
         &self,
@@ -267,10 +285,14 @@ impl Inner {
                 return Err(refused.wait(leaves - now));
             }
         }
+        let place = Parent::current();
+        let waits = traces::waits(&place, &call, || self.held_up_by(state, method, now));
         state.waiting += 1;
         let (lane, bot) = (call.lane(), call.bot());
         let entry = Entry {
             call,
+            place,
+            waits,
             fits,
             patience: patience.clone(),
             since: now,
@@ -407,13 +429,15 @@ async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
     let _under_way = UnderWay(&inner);
     let metrics = &inner.sender.metrics;
     metrics.left(group.len());
-    for entry in &group {
+    for entry in &mut group {
         metrics.waited(entry.call.lane(), entry.since.elapsed());
+        entry.waits = Span::default();
     }
     if let [_] = group[..]
         && let Some(entry) = group.pop()
     {
-        let outcome = inner.sender.send_alone(&entry.call, &entry.patience).await;
+        let sending = inner.sender.send_alone(&entry.call, &entry.patience);
+        let outcome = entry.place.run(sending).await;
         // The caller may have left; its call ran to its end all the same.
         let _unheard = entry.reply.send(outcome);
         return;
@@ -421,6 +445,7 @@ async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
     let passengers = group
         .into_iter()
         .map(|entry| Passenger {
+            span: traces::travels(entry.place, &entry.call),
             call: entry.call,
             patience: entry.patience,
             reply: entry.reply,

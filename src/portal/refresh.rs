@@ -25,11 +25,12 @@ use super::{
     queue::Queue,
     state::PROBE,
     tokens::{self, Held, Keyring, Known, Phase},
+    traces,
     wire::oauth::{Denial, Tokens},
 };
 use crate::{
     clock::Clock,
-    fault::Chain,
+    fault::{Chain, Fault as _},
     ids::PortalId,
     lifecycle::Lifecycle,
     store::{self, KeptPair, Pair, Store},
@@ -123,11 +124,18 @@ impl Refresher {
                 _ => return,
             };
             // A stop waits for it: an answer that is not written down would be the end of the pair.
-            let attempt = self.clone().attempt(Arc::clone(&held));
+            let span = traces::refreshes(&self.portal, &self.keyring.take_waiting());
+            let attempt = span.run(self.clone().attempt(Arc::clone(&held)));
             let outcome = match self.life.serve(attempt).await {
                 Ok(outcome) => outcome,
                 Err(_broken) => Outcome::Failed(self.failure(Cause::AuthorizationServer)),
             };
+            if let Some(error) = outcome.error() {
+                span.failed(error.reason().as_str());
+            }
+            drop(span);
+            // Who came later waited for nothing else.
+            let _served = self.keyring.take_waiting();
             self.metrics.refreshed(outcome.error());
             match outcome {
                 Outcome::New { kept, ours } => return self.use_them(queue, *kept, !ours),

@@ -11,7 +11,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     assume::Assumptions,
     error::Credential,
     queue::Queue,
+    traces,
     wire::{Method, Reply, answer, method::Repeat},
 };
 use crate::fault::{Fault as _, Kind};
@@ -172,7 +173,7 @@ pub(super) async fn call(
             match comes_again(&error, patience).filter(|_| next_pause().is_some()) {
                 Some(pause) => {
                     queue.metrics().retried(&error);
-                    sleep(pause).await;
+                    traces::pause(pause, &error).await;
                 }
                 None => return Err(open.unwrap_or(error)),
             }
@@ -203,7 +204,7 @@ pub(super) async fn call(
         }
         debug!(method = %method, reason = error.reason().as_str(), pause_ms = pause.as_millis(), "call is repeated");
         queue.metrics().retried(&error);
-        sleep(pause).await;
+        traces::pause(pause, &error).await;
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     limit::{Cost, Limit},
     metrics::{Limited, Metrics},
     state::Gate,
-    tokens,
+    tokens, traces,
     transport::{Body, SecretUrl, Transport},
     wire::{Method, Reply},
 };
@@ -192,10 +192,14 @@ impl Sender {
             .collect();
         let call = batch::call(entries.into_iter());
         let sent = Instant::now();
+        let spans = aboard.iter().map(|(passenger, _)| passenger.span.place());
+        let span = traces::batch(&self.portal, spans);
         let answer = match pass.authorize(&call, None) {
-            Ok(body) => self.request(Method::Batch, body, &pass).await,
+            Ok(body) => span.run(self.request(Method::Batch, body, &pass)).await,
             Err(cause) => Err(Error::new(Method::Batch, cause)),
         };
+        traces::ended(&span, &answer);
+        drop(span);
         // The outer request may be charged as well: it counts as one more call of its own.
         debug!(portal.id = %self.portal, calls = methods.len(), "calls travelled together");
         let each =
@@ -206,8 +210,11 @@ impl Sender {
             let method = passenger.call.method;
             self.learn_of_batch(method, &outcome);
             self.ended(method, &outcome, each);
-            let outcome = outcome.map_err(|error| self.learn_from(error, &pass, lease.as_ref()));
+            let learn = |error| self.learn_from(error, &pass, lease.as_ref());
+            let outcome = passenger.span.place().enter(|| outcome.map_err(learn));
             drop(lease);
+            traces::ended(&passenger.span, &outcome);
+            drop(passenger.span);
             // The caller may have left; its call ran to its end all the same.
             let _unheard = passenger.reply.send(outcome);
         }
@@ -236,8 +243,13 @@ impl Sender {
         let url = self.home.method(method.as_str());
         let url = url.ok_or_else(|| Error::new(method, Cause::NotInstalled))?;
         let sent = Instant::now();
-        let outcome = self.transport.post(&url, body).await;
+        let by_webhook = matches!(self.credential, Credential::Webhook);
+        let span = traces::requests(&self.portal, method, &url, by_webhook);
+        let outcome = span.run(self.transport.post(&url, body)).await;
+        traces::answered(&span, outcome.as_ref().ok().map(|answer| answer.status));
         let judged = error::judge(method, &url, outcome);
+        traces::ended(&span, &judged);
+        drop(span);
         self.metrics
             .requested(method, judged.as_ref().err(), sent.elapsed());
         let reply = judged.map_err(|error| self.led_elsewhere(error, &url))?;

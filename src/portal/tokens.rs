@@ -7,21 +7,28 @@
 //! Rule: tokens that a refresh brought and that never served a call are not replaced because they are
 //! refused too. New ones would fare no better, and who refreshes without need may be blocked (C7.3).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::{sync::watch, time::sleep_until};
 
-use super::{Cause, Error, Patience, error::Credential, state::PROBE, wire::Method};
+use super::{Cause, Error, Patience, error::Credential, state::PROBE, traces, wire::Method};
 use crate::{
     clock::Clock,
     ids::PortalId,
     store::{KeptPair, Pair},
+    telemetry::trace::Parent,
 };
+
+/// Traces that a refresh is told to serve, at most.
+const WAITING: usize = 50;
 
 /// The tokens of one portal. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,6 +39,8 @@ struct Inner {
     portal: PortalId,
     clock: Clock,
     known: watch::Sender<Known>,
+    /// Traces of those who wait for others, as many as one span can link to.
+    waiting: Mutex<Vec<Parent>>,
 }
 
 /// What is known of the tokens.
@@ -102,6 +111,7 @@ impl Keyring {
             portal,
             clock,
             known,
+            waiting: Mutex::default(),
         }))
     }
 
@@ -137,6 +147,8 @@ impl Keyring {
     pub(super) async fn ready(&self, method: Method, patience: &Patience) -> Result<(), Error> {
         let mut known = self.0.known.subscribe();
         let mut asked = false;
+        let _waits = traces::waits_for_tokens();
+        self.note_waiting();
         loop {
             let verdict = self.judge(&known.borrow_and_update(), method);
             match verdict {
@@ -168,6 +180,26 @@ impl Keyring {
             };
             return Err(late.at(&self.0.portal));
         }
+    }
+
+    fn note_waiting(&self) {
+        let place = Parent::current();
+        let mut waiting = self.waiting();
+        if place.is_sampled() && waiting.len() < WAITING {
+            waiting.push(place);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Parent>> {
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The traces of those who have waited since this was asked last.
+    pub(super) fn take_waiting(&self) -> Vec<Parent> {
+        mem::take(&mut *self.waiting())
     }
 
     fn judge(&self, known: &Known, method: Method) -> Verdict {
@@ -217,6 +249,8 @@ impl Keyring {
             others = held.proven.load(Ordering::Relaxed);
             if others {
                 known.phase = Phase::Wanted;
+                // It is about to wait.
+                self.note_waiting();
             }
             others
         });

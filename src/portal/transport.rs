@@ -31,6 +31,7 @@ use rustls::{
 use tracing::warn;
 
 use super::Hold;
+use crate::telemetry::trace::Parent;
 
 pub use address::SecretUrl;
 pub use names::Names;
@@ -49,6 +50,8 @@ pub struct Config {
     pub extra_roots: Option<Vec<u8>>,
     /// Proxy for requests. None by default; the environment is not looked at.
     pub proxy: Option<Proxy>,
+    /// Whether portals are told the trace of a request, where there is one. So by default.
+    pub tells_traces: bool,
     /// Where names lead, and may lead. Nothing fixed and only public addresses by default.
     pub names: Names,
 }
@@ -73,6 +76,7 @@ impl Default for Config {
             answer_limit: 8 << 20,
             extra_roots: None,
             proxy: None,
+            tells_traces: true,
             names: Names::default(),
         }
     }
@@ -148,6 +152,7 @@ pub struct Lost(Arc<reqwest::Error>);
 pub struct Transport {
     client: Client,
     answer_limit: usize,
+    tells_traces: bool,
     hold: Hold,
     resolver: names::Resolver,
 }
@@ -189,6 +194,7 @@ impl Transport {
         Ok(Self {
             client: builder.build().map_err(Error::client)?,
             answer_limit: config.answer_limit,
+            tells_traces: config.tells_traces,
             hold: Hold::default(),
             resolver,
         })
@@ -246,6 +252,7 @@ impl Transport {
         if self.hold.holds() {
             return Err(Failure::Held);
         }
+        let request = self.traced(request);
         let response = request.send().await.map_err(Failure::from_client)?;
         let head = Answer {
             status: response.status().as_u16(),
@@ -258,6 +265,19 @@ impl Transport {
         };
         let body = self.read(response).await?;
         Ok(Answer { body, ..head })
+    }
+
+    /// The request with the place in its trace.
+    fn traced(&self, request: RequestBuilder) -> RequestBuilder {
+        let wire = Parent::current().wire().filter(|_| self.tells_traces);
+        let Some(wire) = wire else {
+            return request;
+        };
+        let request = request.header("traceparent", wire.traceparent);
+        if wire.tracestate.is_empty() {
+            return request;
+        }
+        request.header("tracestate", wire.tracestate)
     }
 
     async fn read(&self, mut response: Response) -> Result<Bytes, Failure> {

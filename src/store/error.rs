@@ -274,6 +274,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What is wrong with the store, in a word; `None` when it only does not have what was asked for.
+    pub(super) fn trouble(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::UnknownBot { .. } => return None,
+            Self::DiskFull { .. } => "disk_full",
+            Self::Damaged { .. } | Self::BadRow { .. } | Self::Sealed { .. } => "damaged",
+            Self::NotWritable { .. } => "not_writable",
+            Self::NotReadable { .. } => "not_readable",
+            Self::TakenOver { .. } | Self::Locked { .. } => "taken_over",
+            Self::Closed => "closed",
+            _ => "other",
+        })
+    }
+}
+
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {

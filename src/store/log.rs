@@ -115,6 +115,8 @@ pub struct Appended {
     pub seqs: Option<(u64, u64)>,
     /// How many entries were new.
     pub appended: usize,
+    /// How many of them are commands.
+    pub commands: usize,
     /// How many events were known already and skipped.
     pub duplicates: usize,
     /// The newest number of the log after this append.

@@ -30,7 +30,8 @@ impl Store {
         bot_id: i64,
         gap: Gap,
     ) -> Result<bool, Error> {
-        self.write(move |connection| {
+        let (portal, why) = (sign.portal.clone(), gap.why.clone());
+        let new = self.write(move |connection| {
             let name = [sign.portal.as_str(), sign.code.as_str()];
             let before: Option<i64> = connection
                 .prepare_cached("SELECT seen_at FROM suspicions WHERE portal = ?1 AND code = ?2")?
@@ -55,8 +56,12 @@ impl Store {
             };
             log::insert(connection, &append, &[None])?;
             Ok(true)
-        })
-        .await
+        });
+        let new = new.await?;
+        if let (true, Some(metrics)) = (new, self.inner.metrics.get()) {
+            metrics.gap(portal.as_str(), &why);
+        }
+        Ok(new)
     }
 
     /// Forgets the signs of a bot.

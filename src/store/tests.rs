@@ -5,6 +5,7 @@ mod copies;
 mod erase;
 mod history;
 mod kept;
+mod measured;
 mod opening;
 mod pairs;
 pub(super) mod plans;

@@ -36,6 +36,26 @@ async fn healthcheck_says_whether_a_gateway_is_ready_and_alive() {
 }
 
 #[tokio::test]
+async fn what_is_measured_is_told_beside_health_with_what_the_process_takes() {
+    let desk = Desk::new().await;
+    let (running, url) = shown(&desk).await;
+    let asked = Ended::of(desk.bare(&["healthcheck", "--url", &format!("{url}/metrics")])).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    for name in [
+        "# TYPE bitrix24_gateway_store_write_duration_seconds histogram\n",
+        "\nbitrix24_gateway_store_writable 1\n",
+        "\nprocess_resident_memory_bytes ",
+        "\nprocess_cpu_seconds_total ",
+        "\nprocess_open_fds ",
+        "\nprocess_max_fds ",
+        "\nprocess_start_time_seconds ",
+    ] {
+        assert!(asked.out.contains(name), "no {name} in {}", asked.out);
+    }
+    running.stop("TERM").await;
+}
+
+#[tokio::test]
 async fn healthcheck_asks_where_the_configuration_says() {
     let desk = Desk::new().await;
     let (running, url) = shown(&desk).await;

@@ -5,5 +5,5 @@ mod delivery;
 mod forged;
 mod ingress;
 mod modes;
-mod place;
+pub(crate) mod place;
 mod switching;

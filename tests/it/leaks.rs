@@ -1,7 +1,8 @@
 //! Secrets of every test, searched for in what its gateway wrote.
 //!
 //! With `GATEWAY_LEAKS` set, every scene of this binary ends with a search for its secrets: in the log
-//! at the level `trace`, and in the files of the store. `.ci/leaks` runs the whole suite so.
+//! at the level `trace`, in the spans of all its traces, and in the files of the store. `.ci/leaks` runs
+//! the whole suite so.
 
 use std::{
     cell::RefCell,
@@ -11,12 +12,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bitrix24_gateway::telemetry::trace::Tracer;
 use bitrix24_sim::{Portal, Sim};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::EnvFilter;
 
-use crate::log::{is_looked_at, watch_with};
+use crate::{
+    log::{is_looked_at, watch_with},
+    traces::Spans,
+};
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -25,6 +30,7 @@ pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 thread_local! {
     /// Everything of a test runs on its thread, and each test has one of its own.
     static WATCHED: RefCell<Option<(Logs, DefaultGuard)>> = const { RefCell::new(None) };
+    static SPANS: RefCell<Option<Spans>> = const { RefCell::new(None) };
 }
 
 #[expect(
@@ -56,6 +62,15 @@ pub(crate) fn watch() {
     });
 }
 
+/// Keeps the spans of this test, unless nobody searches them.
+pub(crate) fn tracer() -> Option<Tracer> {
+    is_wanted().then(|| {
+        let (spans, tracer) = Spans::recorded(1.0);
+        SPANS.set(Some(spans));
+        tracer
+    })
+}
+
 /// Fails if something that was written holds a secret of this portal.
 pub(crate) fn search(sim: &Sim, portal: &Portal, folder: &Path) {
     if !is_wanted() || std::thread::panicking() {
@@ -73,6 +88,10 @@ pub(crate) fn search(sim: &Sim, portal: &Portal, folder: &Path) {
             assert_eq!(shown(&logs.0.lock().unwrap()), None, "in the log");
         }
     });
+    SPANS.with_borrow(|spans| {
+        let told = spans.as_ref().map(Spans::told).unwrap_or_default();
+        assert_eq!(shown(told.as_bytes()), None, "in a span");
+    });
     let Ok(files) = fs::read_dir(folder.join("store")) else {
         return;
     };
@@ -86,7 +105,7 @@ pub(crate) fn search(sim: &Sim, portal: &Portal, folder: &Path) {
 }
 
 /// Everything that nobody may see.
-fn secrets(sim: &Sim, portal: &Portal) -> Vec<String> {
+pub(crate) fn secrets(sim: &Sim, portal: &Portal) -> Vec<String> {
     let url = portal.webhook_url();
     let code = url.trim_end_matches('/').rsplit('/').next();
     let mut secrets = vec![code.unwrap().to_owned()];

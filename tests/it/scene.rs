@@ -24,6 +24,7 @@ use bitrix24_gateway::{
         server_service_client::ServerServiceClient, subscribe_command_events_response::Item,
     },
     store,
+    telemetry::{Render, trace::Tracer},
 };
 use bitrix24_sim::{Chat, EntityShape, Fault, Portal, PortalConfig, Quirks, Sim, UserConfig};
 use jiff::Timestamp;
@@ -62,6 +63,8 @@ pub(crate) struct Scene {
     clock_set: &'static AtomicI64,
     /// Where measurements go; nowhere without.
     meter: Option<Meter>,
+    /// Where traces go; nowhere without.
+    tracer: Option<Tracer>,
 }
 
 /// A running gateway.
@@ -73,6 +76,7 @@ struct Gateway {
     address: SocketAddr,
     http: Option<SocketAddr>,
     authorizations: Option<Authorizations>,
+    measurements: Option<Render>,
 }
 
 impl Drop for Scene {
@@ -154,10 +158,13 @@ impl Scene {
         }
         let all = settings(&sim, &portal).await;
         let clock_set = Box::leak(Box::default());
-        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, None).await;
+        let tracer = leaks::tracer();
+        let seen = (None, tracer.clone());
+        let gateway = Gateway::start(&sim, clock_set, folder.path(), &all, seen).await;
         Self {
             clock_set,
             meter: None,
+            tracer,
             bots: BotServiceClient::new(gateway.channel.clone()),
             john: 1,
             anna,
@@ -193,9 +200,9 @@ impl Scene {
 
     pub(crate) async fn start_again(&mut self) {
         let folder = self.folder.path();
-        let meter = self.meter.clone();
+        let seen = (self.meter.clone(), self.tracer.clone());
         self.gateway =
-            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, meter).await;
+            Gateway::start(&self.sim, self.clock_set, folder, &self.settings, seen).await;
         self.bots = BotServiceClient::new(self.gateway.channel.clone());
     }
 
@@ -203,6 +210,13 @@ impl Scene {
     pub(crate) async fn measured_by(&mut self, meter: Meter) {
         self.stop().await;
         self.meter = Some(meter);
+        self.start_again().await;
+    }
+
+    /// Starts the gateway again, with its traces going there.
+    pub(crate) async fn traced_by(&mut self, tracer: Tracer) {
+        self.stop().await;
+        self.tracer = Some(tracer);
         self.start_again().await;
     }
 
@@ -278,6 +292,12 @@ impl Scene {
     pub(crate) fn authorizations(&self) -> Authorizations {
         let authorizations = self.gateway.authorizations.clone();
         authorizations.expect("`http.listen` is set")
+    }
+
+    /// What is measured, as Prometheus gets it.
+    pub(crate) fn scrape(&self) -> String {
+        let measurements = self.gateway.measurements.as_ref();
+        measurements.expect("they go nowhere else").text()
     }
 
     /// A client with a connection of its own: to the gateway another caller.
@@ -445,7 +465,7 @@ impl Gateway {
         clock_set: &'static AtomicI64,
         folder: &Path,
         settings: &[(&'static str, String)],
-        meter: Option<Meter>,
+        (meter, tracer): (Option<Meter>, Option<Tracer>),
     ) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let mut flags = vec![
@@ -466,12 +486,14 @@ impl Gateway {
         config.telemetry.meter = meter;
         let fault = settings.iter().find(fault);
         config.fault = Broken(fault.map(|(_, what)| what.as_str().into()));
+        config.telemetry.tracer = tracer;
         let now = Timestamp::from_duration(sim.clock().now().try_into().unwrap()).unwrap();
         let clock = Clock::settable(now, clock_set);
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
         let http = app.http_address();
         let authorizations = app.authorizations();
+        let measurements = app.measurements();
         let life = app.lifecycle().clone();
         let portals = app.portals().clone();
         let task = tokio::spawn(app.run());
@@ -486,6 +508,7 @@ impl Gateway {
             address,
             http,
             authorizations,
+            measurements,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use super::{Origin, Read, hex, read};
+use super::{Origin, Read, hex, read, traces::came_again};
 use crate::{
     bots::{Name, Receiver},
     events::Events,
@@ -104,8 +104,12 @@ impl Events {
             bot_id: posted.bot_id,
             skip: receiver.skip,
         };
+        let arrival;
         let (entry, command) = match read(&origin, &posted.raw, &key, now) {
-            Ok(Read::Event(entry, command)) => (entry, command),
+            Ok(Read::Event(mut entry, command)) => {
+                arrival = self.arrives((portal, &receiver.code), &mut entry);
+                (entry, command)
+            }
             Ok(Read::Skipped) => return Ok(None),
             Err(why) => {
                 let place = (portal, &receiver.code);
@@ -114,21 +118,27 @@ impl Events {
             }
         };
         let (happened_at, kind) = (entry.happened_at, Kind::from_name(&entry.kind));
-        let appended = inner
-            .store
-            .append(Append {
-                portal: portal.clone(),
-                code: receiver.code.clone(),
-                entries: vec![Entry {
-                    bot_id: posted.bot_id,
-                    received_at: now,
-                    item: Item::Event(*entry),
-                }],
-                next_offset: None,
-                polled_at: None,
-            })
-            .await?;
+        let append = self.append(Append {
+            portal: portal.clone(),
+            code: receiver.code.clone(),
+            entries: vec![Entry {
+                bot_id: posted.bot_id,
+                received_at: now,
+                item: Item::Event(*entry),
+            }],
+            next_offset: None,
+            polled_at: None,
+        });
+        let arrival = arrival.unwrap_or_default();
+        let appended = arrival.run(append).await?;
+        if appended.appended == 0 {
+            came_again(&arrival);
+        }
+        drop(arrival);
         if let Some(command) = command {
+            if appended.appended > 0 {
+                self.command_came(portal, command.at);
+            }
             inner.bots.note_command(command);
         }
         self.happened(portal, happened_at);

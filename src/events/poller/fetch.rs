@@ -84,6 +84,7 @@ impl Fetcher {
         self: &Arc<Self>,
         group: Vec<Fetch>,
     ) -> Vec<impl Future<Output = Fetched> + use<>> {
+        let span = Arc::new(self.intake.polls(group.len()));
         let known = join_all(
             group
                 .iter()
@@ -107,15 +108,22 @@ impl Fetcher {
                 Err(error) => ended.push(fetch.ended(Err(error.into()))),
             }
         }
-        let replies = self.portal.call_together(calls, &Patience::endless());
+        let together = || self.portal.call_together(calls, &Patience::endless());
+        let replies = span.place().enter(together);
         let ended = ended
             .into_iter()
             .map(|fetched| Either::Left(ready(fetched)));
         let asked = asked.into_iter().zip(replies);
         let asked = asked.map(|((fetch, last_poll, offset), reply)| {
             let fetcher = Arc::clone(self);
+            // The last one to end ends it.
+            let span = Arc::clone(&span);
             Either::Right(async move {
-                let outcome = fetcher.take(&fetch, last_poll, offset, reply.await).await;
+                let taking = async {
+                    let reply = reply.await;
+                    fetcher.take(&fetch, last_poll, offset, reply).await
+                };
+                let outcome = span.run(taking).await;
                 fetch.ended(outcome)
             })
         });

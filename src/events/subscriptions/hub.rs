@@ -28,12 +28,14 @@ use tracing::{error, warn};
 use self::message::{Counted, Eyes, Handed, Message, Opened, Reply};
 use super::{
     board::{Board, Returned, Room, StreamId},
+    metrics::Metrics,
     settings::Settings,
 };
 use crate::{
     clock::Clock,
     events::reader::Reader,
     fault::Chain,
+    log_limit::LogLimit,
     portal::{Health, Portals},
     store::{self, Aside, Store, SubscriptionId, Turn},
 };
@@ -43,6 +45,9 @@ const MAIL: usize = 256;
 
 /// Pause after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Lines in one second about events that cannot be handed out.
+const LOSSES: u32 = 5;
 
 /// What a stream that does not read holds in memory, bytes; the rest it reads from the store.
 const BUFFERED: usize = 256 << 10;
@@ -58,6 +63,9 @@ pub(super) struct Hub {
     pub(super) reader: Reader,
     pub(super) mailbox: mpsc::UnboundedReceiver<Message>,
     pub(super) stop: CancellationToken,
+    metrics: Metrics,
+    /// Of events that cannot be handed out.
+    losses: LogLimit,
     state: State,
 }
 
@@ -109,6 +117,7 @@ impl Hub {
         reader: Reader,
         mailbox: mpsc::UnboundedReceiver<Message>,
         stop: CancellationToken,
+        metrics: Metrics,
     ) -> Self {
         let scanned = reader.looked();
         Self {
@@ -121,6 +130,8 @@ impl Hub {
             reader,
             mailbox,
             stop,
+            metrics,
+            losses: LogLimit::new(LOSSES),
             state: State {
                 scanned,
                 stored: scanned,
@@ -346,13 +357,19 @@ impl Hub {
                 for seq in finished {
                     self.over(seq);
                 }
-                for (seq, _) in aside {
-                    warn!(
-                        subscription = self.name,
-                        event.seq = seq,
-                        attempts = most,
-                        "event was tried as often as it may and is set aside"
-                    );
+                for (seq, why) in aside {
+                    let portal = self.state.board.portal_of(seq);
+                    let command = portal.filter(|_| self.settings.view.commands_only());
+                    self.metrics.set_aside(why, command);
+                    if let Some(untold) = self.losses.may_tell(now) {
+                        warn!(
+                            subscription = self.name,
+                            event.seq = seq,
+                            attempts = most,
+                            untold,
+                            "event was tried as often as it may and is set aside"
+                        );
+                    }
                     self.over(seq);
                 }
             }

@@ -11,6 +11,7 @@ use crate::{
     portal::wire::{self, Unreadable, event::Body},
     proto::v1::{self as pb, event::Body as PbBody},
     store::{self, LogId},
+    telemetry::trace::Wire,
 };
 
 /// An event of a log.
@@ -39,15 +40,22 @@ pub(in crate::grpc) fn event(
             None => pb::EventSource::Webhook.into(),
         },
         portal_event_id: event.event_id,
-        trace_context: happened
-            .trace_context
-            .clone()
-            .map(|traceparent| pb::TraceContext {
+        trace_context: happened.trace_context.clone().map(|traceparent| {
+            trace(Wire {
                 traceparent,
                 tracestate: String::new(),
-            }),
+            })
+        }),
         body: Some(body(event.body)),
     })
+}
+
+/// A place in a trace.
+pub(in crate::grpc) fn trace(place: Wire) -> pb::TraceContext {
+    pb::TraceContext {
+        traceparent: place.traceparent,
+        tracestate: place.tracestate,
+    }
 }
 
 fn body(body: Body) -> PbBody {

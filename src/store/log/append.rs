@@ -1,7 +1,10 @@
 //! Adds to the log.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use tokio::time::Instant;
 
 use super::{ASIDE, Append, Appended, Item, TABLE, Unreadable, add_to_meta, prepare, sql};
 use crate::{
@@ -35,8 +38,16 @@ impl Store {
                 Item::Gap(_) => Ok(None),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        self.write(move |connection| insert(connection, &append, &bodies))
-            .await
+        let asked = Instant::now();
+        let append = Arc::new(append);
+        let told = Arc::clone(&append);
+        let appended = self
+            .write(move |connection| insert(connection, &append, &bodies))
+            .await?;
+        if let Some(metrics) = self.inner.metrics.get() {
+            metrics.appended(&told, &appended, asked.elapsed());
+        }
+        Ok(appended)
     }
 
     /// Keeps an event that could not be read. Doing it again changes nothing.
@@ -44,6 +55,9 @@ impl Store {
     /// # Errors
     /// When the write failed.
     pub async fn set_aside(&self, unreadable: Unreadable) -> Result<(), Error> {
+        if let Some(metrics) = self.inner.metrics.get() {
+            metrics.unreadable(unreadable.portal.as_str());
+        }
         let place = [unreadable.portal.as_str(), &unreadable.dedupe_key];
         let body = self.seal(ASIDE, &place, &unreadable.body.0)?;
         self.write(move |connection| {
@@ -81,7 +95,7 @@ pub(in crate::store) fn insert(
          WHERE NOT EXISTS (SELECT 1 FROM log WHERE portal = ?1 AND dedupe_key = ?7)",
     )?;
     let mut seqs: Option<(u64, u64)> = None;
-    let (mut appended, mut bytes) = (0, 0);
+    let (mut appended, mut commands, mut bytes) = (0, 0, 0);
     for (entry, body) in append.entries.iter().zip(bodies) {
         let (event, gap) = match &entry.item {
             Item::Event(event) => (Some(event), None),
@@ -114,6 +128,7 @@ pub(in crate::store) fn insert(
             let seq = connection.last_insert_rowid().cast_unsigned();
             seqs = Some((seqs.map_or(seq, |(first, _)| first), seq));
             appended += 1;
+            commands += usize::from(command.is_some());
             bytes += size;
         }
     }
@@ -143,6 +158,7 @@ pub(in crate::store) fn insert(
     Ok(Appended {
         seqs,
         appended,
+        commands,
         duplicates: append.entries.len() - appended,
         head: sqlite::head(connection)?,
     })

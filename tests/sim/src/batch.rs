@@ -139,6 +139,7 @@ fn entry(state: &mut State, outer: &Call<'_>, text: &str, given: &Given, batch: 
         method: name.to_owned(),
         params: params.map,
         encoding: Encoding::BatchEntry,
+        traceparent: None,
         shown: Shown::OuterCall,
         status,
         answer: answer.to_string().into(),

@@ -36,6 +36,7 @@ pub(crate) struct Incoming {
     pub(crate) method: String,
     pub(crate) params: Params,
     pub(crate) encoding: Encoding,
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What a request shows to be let in.
@@ -268,6 +269,7 @@ impl State {
             method: incoming.method,
             params: incoming.params.map,
             encoding: incoming.encoding,
+            traceparent: incoming.traceparent,
             status: reply.status,
             answer: reply.body.clone(),
             batch: None,
@@ -342,6 +344,7 @@ impl State {
             method: incoming.method,
             params: incoming.params.map,
             encoding: incoming.encoding,
+            traceparent: incoming.traceparent,
             shown: incoming.sign.shown(),
             status,
             answer,

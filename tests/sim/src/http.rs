@@ -61,6 +61,12 @@ impl Asked {
         self.header(&CONTENT_TYPE)
     }
 
+    /// The trace that a client says its request belongs to.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        let value = self.head.headers.get("traceparent")?;
+        value.to_str().ok().map(str::to_owned)
+    }
+
     pub(crate) fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
     }

@@ -42,6 +42,8 @@ pub struct Request {
     pub params: Value,
     /// How the parameters travelled.
     pub encoding: Encoding,
+    /// The header `traceparent`; none for a command of a batch.
+    pub traceparent: Option<String>,
     /// The credential with its secret masked, e.g. `webhook of 1 (xqz7…)`.
     pub credential: String,
     /// HTTP status of the answer; 0 when none was sent. For a command of a batch, the status it
@@ -316,6 +318,7 @@ pub(crate) struct Entry {
     pub(crate) method: String,
     pub(crate) params: Map<String, Value>,
     pub(crate) encoding: Encoding,
+    pub(crate) traceparent: Option<String>,
     pub(crate) shown: Shown,
     pub(crate) status: u16,
     pub(crate) answer: Bytes,
@@ -331,6 +334,7 @@ impl Entry {
             method: self.method.clone(),
             params: Value::Object(self.params.clone()),
             encoding: self.encoding,
+            traceparent: self.traceparent.clone(),
             credential: self.shown.to_string(),
             status: self.status,
             answer: serde_json::from_slice(&self.answer).unwrap_or(Value::Null),

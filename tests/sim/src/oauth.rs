@@ -212,6 +212,7 @@ impl OAuthSite {
             method: call.to_owned(),
             params: params.map,
             encoding,
+            traceparent: asked.traceparent(),
             shown,
             status,
             answer,

@@ -5,11 +5,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{BUFFERED, Handed, Hub, StreamId};
 use crate::{
     events::{LogEntry, LogItem, entry::Happened},
+    ids::PortalId,
     store::{self, Aside, Delivery, Turn},
 };
 
@@ -33,6 +35,8 @@ struct Plan {
     /// Dialogs that something is handed out of for the first time.
     begun: HashSet<String>,
     gaps: Vec<Handed>,
+    /// What is set aside, as it is counted.
+    lost: Vec<(Aside, Option<PortalId>)>,
     looked_at: usize,
 }
 
@@ -107,7 +111,10 @@ impl Hub {
             };
             match self.fate(&entry, event, delivery.redriven) {
                 Fate::Leave => plan.turn.done.push(seq),
-                Fate::Aside(why) => plan.turn.aside.push((seq, why)),
+                Fate::Aside(why) => {
+                    plan.turn.aside.push((seq, why));
+                    plan.lost.push((why, command_of(&entry, event)));
+                }
                 Fate::HandOut => {
                     let Some(stream) = self.state.board.outlet_for(entry.bytes) else {
                         break;
@@ -172,6 +179,7 @@ impl Hub {
             Fate::Leave => return true,
             Fate::Aside(why) => {
                 plan.turn.found_aside.push((delivery, why));
+                plan.lost.push((why, command_of(&entry, event)));
                 return true;
             }
             Fate::HandOut => {}
@@ -200,6 +208,9 @@ impl Hub {
 
     /// The store knows: now it is so.
     fn carry_out(&mut self, plan: Plan) {
+        for (why, command) in &plan.lost {
+            self.metrics.set_aside(*why, command.as_ref());
+        }
         for gap in plan.gaps {
             match gap {
                 Handed::Gap(entry) => self.broadcast(|| Handed::Gap(Arc::clone(&entry))),
@@ -214,6 +225,7 @@ impl Hub {
                 stream,
             } = handout;
             let (seq, attempt) = (delivery.seq, delivery.handouts);
+            self.metrics.handed_out(attempt);
             let portal = entry.portal.clone();
             let place = (stream, entry.bytes);
             self.state.board.handed_out(delivery, portal, place);
@@ -253,7 +265,9 @@ impl Hub {
             return Fate::Leave;
         }
         if let Err(unreadable) = &event.event {
-            warn!(event.seq = entry.seq, error = %unreadable, "stored event cannot be read and is left out");
+            if let Some(untold) = self.losses.may_tell(Instant::now()) {
+                warn!(event.seq = entry.seq, error = %unreadable, untold, "stored event cannot be read and is left out");
+            }
             return Fate::Leave;
         }
         if redriven {
@@ -288,6 +302,11 @@ impl Hub {
             self.send(*stream, handed());
         }
     }
+}
+
+/// The portal of a command.
+fn command_of(entry: &LogEntry, event: &Happened) -> Option<PortalId> {
+    event.is_command.then(|| entry.portal.clone())
 }
 
 /// What must stay in order: what happens to one bot in one dialog.

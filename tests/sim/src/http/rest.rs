@@ -129,6 +129,7 @@ fn read(asked: &Asked) -> Option<Incoming> {
         method: method.strip_suffix(".json").unwrap_or(method).to_owned(),
         params,
         encoding,
+        traceparent: asked.traceparent(),
     })
 }
 

@@ -1,0 +1,250 @@
+//! How subscriptions and the log are doing, looked at now and then and told when somebody asks.
+//!
+//! What waits is in the store, which cannot be read while somebody waits for an answer, so what is told is
+//! up to [`EVERY`] old. Ages are as of when they are asked for.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use opentelemetry::{KeyValue, metrics::Meter};
+use tokio::{sync::oneshot, time::interval};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    Member, Subscriptions,
+    hub::message::{Counted, Message},
+    metrics::{Label, labels},
+};
+use crate::{
+    clock::Clock,
+    fault::Chain,
+    store::{self, SubscriptionId, look::Size},
+};
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// The log is counted once in so many looks.
+const COUNT: u64 = 4;
+
+/// What was seen last. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Looks(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    size: Size,
+    entries: u64,
+    standings: BTreeMap<Label, Standing>,
+}
+
+/// How a subscription is doing, or several of one label.
+#[derive(Default)]
+struct Standing {
+    /// Events that are not done, and entries of the log not looked at.
+    backlog: u64,
+    oldest: Option<Timestamp>,
+    outstanding: u64,
+    streams: u64,
+    aside: BTreeMap<&'static str, u64>,
+}
+
+/// The first event that a subscription did not look at.
+#[derive(Default, Clone, Copy)]
+struct Unread {
+    looked: u64,
+    first: Option<(u64, Timestamp)>,
+}
+
+impl Subscriptions {
+    /// Looks, until the process stops.
+    pub(in crate::events) async fn keep_looking(self, stop: CancellationToken) {
+        let mut unread = HashMap::new();
+        let mut ticks = interval(EVERY);
+        let mut looks = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look(&mut unread, looks % COUNT == 0) => looked,
+            };
+            match looked {
+                Ok(()) => looks += 1,
+                // Told where the store is needed; here it is counted.
+                Err(error) => debug!(error = %Chain(&error), "nobody can see what waits"),
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        unread: &mut HashMap<SubscriptionId, Unread>,
+        count: bool,
+    ) -> Result<(), store::Error> {
+        let store = &self.0.store;
+        let size = store.size().await?;
+        let entries = match count {
+            true => Some(store.entries().await?),
+            false => None,
+        };
+        let mut backlogs = store.backlogs().await?;
+        let members: Vec<_> = self.lock().by_id.values().cloned().collect();
+        unread.retain(|id, _| members.iter().any(|member| member.id == *id));
+        let mut standings: BTreeMap<Label, Standing> = BTreeMap::new();
+        for member in members {
+            let counted = Self::counted(&member).await;
+            let scanned = counted.map_or(member.scanned, |counted| counted.scanned);
+            let backlog = backlogs.remove(&member.id).unwrap_or_default();
+            let first = unread.entry(member.id).or_default();
+            let first = self.first_unread(&member, scanned, first).await?;
+            let label = self.0.instruments.label(&member.owner, &member.name);
+            let standing = standings.entry(label).or_default();
+            let behind = first.map_or(0, |(seq, _)| (store.head() + 1).saturating_sub(seq));
+            standing.backlog += backlog.unfinished + behind;
+            let oldest = backlog.oldest.into_iter();
+            let oldest = oldest.chain(first.map(|(_, at)| at)).min();
+            standing.oldest = standing.oldest.into_iter().chain(oldest).min();
+            let count = counted.map(|counted| counted.count).unwrap_or_default();
+            standing.outstanding += count.outstanding as u64;
+            standing.streams += count.streams as u64;
+            for (why, events) in backlog.aside {
+                *standing.aside.entry(why).or_default() += events;
+            }
+        }
+        let mut seen = self.0.looks.lock();
+        seen.size = size;
+        seen.entries = entries.unwrap_or(seen.entries);
+        seen.standings = standings;
+        Ok(())
+    }
+
+    async fn counted(member: &Member) -> Option<Counted> {
+        let mailbox = Self::running(member)?;
+        let (reply, counted) = oneshot::channel();
+        mailbox.send(Message::Count(reply)).ok()?;
+        counted.await.ok()
+    }
+
+    /// The first event that a subscription did not look at and that is for it, as far as the store can
+    /// judge. Goes on where it ended the last time, so that the log is passed once.
+    async fn first_unread(
+        &self,
+        member: &Member,
+        scanned: u64,
+        known: &mut Unread,
+    ) -> Result<Option<(u64, Timestamp)>, store::Error> {
+        if known.first.is_some_and(|(seq, _)| seq > scanned) {
+            return Ok(known.first);
+        }
+        let after = known.looked.max(scanned);
+        let filter = member.settings.view.filter();
+        let first = self.0.store.first_after(after, filter).await?;
+        (known.looked, known.first) = (first.looked, first.found);
+        Ok(first.found)
+    }
+}
+
+impl Looks {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells what was seen.
+    pub(super) fn measured_by(&self, meter: &Meter, clock: Clock) {
+        let each = |name, unit, what, tell: fn(&Standing) -> u64| {
+            let looks = self.clone();
+            meter
+                .u64_observable_gauge(name)
+                .with_description(what)
+                .with_unit(unit)
+                .with_callback(move |told| {
+                    for (label, standing) in &looks.lock().standings {
+                        told.observe(tell(standing), &labels(label));
+                    }
+                })
+                .build();
+        };
+        each(
+            "bitrix24.gateway.subscription.backlog",
+            "{event}",
+            "Events that are not done; of those not looked at yet about, others' events included.",
+            |standing| standing.backlog,
+        );
+        each(
+            "bitrix24.gateway.subscription.outstanding",
+            "{event}",
+            "Events that are handed out.",
+            |standing| standing.outstanding,
+        );
+        each(
+            "bitrix24.gateway.subscription.streams",
+            "{stream}",
+            "Streams that are open.",
+            |standing| standing.streams,
+        );
+        let looks = self.clone();
+        meter
+            .f64_observable_gauge("bitrix24.gateway.subscription.oldest.age")
+            .with_description("Age of the oldest event that is not done, 0 where all are.")
+            .with_unit("s")
+            .with_callback(move |told| {
+                let now = clock.now();
+                for (label, standing) in &looks.lock().standings {
+                    let age = standing.oldest.map(|oldest| now.duration_since(oldest));
+                    let age = age.unwrap_or_default().max(SignedDuration::ZERO);
+                    told.observe(age.as_secs_f64(), &labels(label));
+                }
+            })
+            .build();
+        let looks = self.clone();
+        meter
+            .u64_observable_gauge("bitrix24.gateway.subscription.set_aside")
+            .with_description("Events that are set aside and wait for somebody to look at them.")
+            .with_unit("{event}")
+            .with_callback(move |told| {
+                for (label, standing) in &looks.lock().standings {
+                    for (why, events) in &standing.aside {
+                        let [caller, name] = labels(label);
+                        let why = KeyValue::new("bitrix24.reason", *why);
+                        told.observe(*events, &[caller, name, why]);
+                    }
+                }
+            })
+            .build();
+        let of_log = |name, unit, what, tell: fn(&Seen) -> u64| {
+            let looks = self.clone();
+            meter
+                .u64_observable_gauge(name)
+                .with_description(what)
+                .with_unit(unit)
+                .with_callback(move |told| told.observe(tell(&looks.lock()), &[]))
+                .build();
+        };
+        of_log(
+            "bitrix24.gateway.log.entries",
+            "{entry}",
+            "Events and gaps that are kept.",
+            |seen| seen.entries,
+        );
+        of_log(
+            "bitrix24.gateway.log.size",
+            "By",
+            "What events and gaps weigh that are kept, about.",
+            |seen| seen.size.log_bytes,
+        );
+        of_log(
+            "bitrix24.gateway.store.file.size",
+            "By",
+            "What the store takes on the disk, its write-ahead log included.",
+            |seen| seen.size.file_bytes,
+        );
+    }
+}

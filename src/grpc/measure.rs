@@ -1,0 +1,223 @@
+//! How long calls take and how they end, by RPC and code, and how many are under way.
+//!
+//! Outermost, so that what is refused at the door counts as well. A call lasts until the last byte of its
+//! response was taken; one that its caller left is `CANCELLED`.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Histogram, Meter, UpDownCounter},
+};
+use tokio::time::Instant;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codegen::http::{HeaderMap, Request, Response},
+};
+use tower::{Layer, Service};
+
+use crate::callers::Rpc;
+
+/// Seconds that calls take, as the conventions advise.
+const SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+/// Any other method: its name is whatever somebody made up.
+const OTHER: &str = "_OTHER";
+
+/// Measures every call. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Measure(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    durations: Histogram<f64>,
+    active: UpDownCounter<i64>,
+}
+
+/// Services that are measured.
+#[derive(Debug, Clone)]
+pub(super) struct Measured<S> {
+    measure: Measure,
+    inner: S,
+}
+
+/// A call under way.
+struct Call {
+    measure: Measure,
+    method: &'static str,
+    began: Instant,
+    ended: Option<Code>,
+}
+
+/// A response that is under way until its last byte.
+struct UnderWay {
+    body: Body,
+    call: Call,
+}
+
+impl Measure {
+    pub(super) fn new(meter: &Meter) -> Self {
+        let durations = meter
+            .f64_histogram("rpc.server.call.duration")
+            .with_description("Duration of calls, from their arrival to the end of the response.")
+            .with_unit("s")
+            .with_boundaries(SECONDS.to_vec());
+        let active = meter
+            .i64_up_down_counter("bitrix24.gateway.calls.active")
+            .with_description("Calls and streams that are under way.")
+            .with_unit("{call}");
+        Self(Arc::new(Instruments {
+            durations: durations.build(),
+            active: active.build(),
+        }))
+    }
+
+    fn begin(&self, path: &str) -> Call {
+        let method = Rpc::of_path(path).map_or(OTHER, Rpc::full_name);
+        self.0.active.add(1, &[rpc(method)]);
+        Call {
+            measure: self.clone(),
+            method,
+            began: Instant::now(),
+            ended: None,
+        }
+    }
+}
+
+impl Call {
+    /// The status is there: in the headers of what failed at once, else in the trailers.
+    fn heed(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            self.ended = Some(Code::from_bytes(code.as_bytes()));
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let Instruments { durations, active } = &*self.measure.0;
+        active.add(-1, &[rpc(self.method)]);
+        let code = self.ended.unwrap_or(Code::Cancelled);
+        let took = self.began.elapsed().as_secs_f64();
+        let status = KeyValue::new("rpc.response.status_code", name(code));
+        let system = KeyValue::new("rpc.system.name", "grpc");
+        let method = rpc(self.method);
+        if is_ours(code) {
+            let failed = KeyValue::new("error.type", name(code));
+            durations.record(took, &[system, method, status, failed]);
+        } else {
+            durations.record(took, &[system, method, status]);
+        }
+    }
+}
+
+fn rpc(method: &'static str) -> KeyValue {
+    KeyValue::new("rpc.method", method)
+}
+
+/// Whether a code says that the server failed, by the conventions.
+const fn is_ours(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
+
+const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+impl<S> Layer<S> for Measure {
+    type Service = Measured<S>;
+
+    fn layer(&self, inner: S) -> Measured<S> {
+        Measured {
+            measure: self.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Measured<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut call = self.measure.begin(request.uri().path());
+        let calling = self.inner.call(request);
+        Box::pin(async move {
+            let response = calling.await?;
+            call.heed(response.headers());
+            Ok(response.map(|body| Body::new(UnderWay { body, call })))
+        })
+    }
+}
+
+impl HttpBody for UnderWay {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.heed(trailers);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,344 @@
+//! Spans: what a call, an event or a fetch went through, for whoever collects them.
+//!
+//! A [`Tracer`] begins traces. From there on the place in a trace travels with the work as its current
+//! context, so that whoever adds a span needs no tracer: [`Parent::current`] knows. Where traces go
+//! nowhere there is no context, and all of this does nothing.
+//!
+//! Spans are made here and not of the spans of the log: what is traced must not depend on what is
+//! logged, and many gateways may live in one process, as in tests.
+//!
+//! Rule: attributes are names, numbers and outcomes, never what somebody wrote, who somebody is in a
+//! portal, or where a secret may stand, such as an address with its path.
+
+use std::borrow::Cow;
+
+use futures_util::future::Either;
+use opentelemetry::{
+    Context, InstrumentationScope, KeyValue,
+    propagation::{Extractor, Injector, TextMapPropagator as _},
+    trace::{
+        FutureExt as _, Link, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _,
+        TraceId, Tracer as _, TracerProvider as _,
+    },
+};
+use opentelemetry_sdk::{
+    propagation::TraceContextPropagator,
+    trace::{Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample},
+};
+
+pub use opentelemetry::{context::WithContext, trace::SpanKind as Kind};
+
+/// Begins traces; none by default. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Tracer(Option<Context>);
+
+/// Stands in every context of ours: makes the spans below.
+#[derive(Debug)]
+struct Maker(SdkTracer);
+
+/// A place in a trace, below which spans are made; perhaps none. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Parent(Option<Context>);
+
+/// A span; it ends when it is dropped. Perhaps none, or that of its parent where nobody records.
+#[derive(Debug, Default)]
+#[must_use = "it ends when it is dropped"]
+pub struct Span {
+    place: Parent,
+    ours: bool,
+}
+
+/// A place in a trace as it is told to others, by the W3C recommendation "Trace Context".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// Trace, span and flags.
+    pub traceparent: String,
+    /// What tracing systems on the way added; may be empty.
+    pub tracestate: String,
+}
+
+impl Tracer {
+    /// Whether traces go anywhere.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Spans go where this provider sends them.
+    #[must_use]
+    pub fn new(provider: &SdkTracerProvider) -> Self {
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+            .with_version(env!("CARGO_PKG_VERSION"));
+        let maker = Maker(provider.tracer_with_scope(scope.build()));
+        Self(Some(Context::new().with_value(maker)))
+    }
+
+    /// Begins a trace.
+    pub fn begin(
+        &self,
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        match &self.0 {
+            Some(context) => make(context, builder(kind, name), attributes),
+            None => Span::default(),
+        }
+    }
+
+    /// Goes on with the trace of somebody else, where there is one; else begins one.
+    pub fn follow(
+        &self,
+        from: &Wire,
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        match &self.0 {
+            Some(context) => {
+                let above = TraceContextPropagator::new().extract_with_context(context, from);
+                make(&above, builder(kind, name), attributes)
+            }
+            None => Span::default(),
+        }
+    }
+}
+
+impl Parent {
+    /// Where the work that runs now belongs.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(Context::map_current(|context| {
+            context.get::<Maker>().map(|_| context.clone())
+        }))
+    }
+
+    /// A span of a part of the work.
+    pub fn child(
+        &self,
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        match &self.0 {
+            Some(context) if self.is_sampled() => make(context, builder(kind, name), attributes),
+            _ => self.clone().into(),
+        }
+    }
+
+    /// A span of work that is done for several at once: below the one, if it is the same one, else with
+    /// a trace of its own that links to each. It is recorded when one of them is.
+    pub fn shared<'a>(
+        parents: impl IntoIterator<Item = &'a Self>,
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        let mut linked: Vec<&Self> = Vec::new();
+        let mut alike = true;
+        for parent in parents {
+            alike &= linked.first().is_none_or(|first| first.is(parent));
+            if !linked.iter().any(|known| known.is(parent)) {
+                linked.push(parent);
+            }
+        }
+        if let (true, Some(only)) = (alike, linked.first()) {
+            return only.child(kind, name, attributes);
+        }
+        let links: Vec<_> = linked.iter().filter(|parent| parent.is_sampled()).collect();
+        let Some(maker) = links.first().and_then(|first| first.maker()) else {
+            return Span::default();
+        };
+        let root = Context::new().with_value(Maker(maker.clone()));
+        let links = links.iter().filter_map(|parent| parent.span_context());
+        let links = links.map(Link::with_context).collect();
+        make(&root, builder(kind, name).with_links(links), attributes)
+    }
+
+    /// Whether both are the same place.
+    fn is(&self, other: &Self) -> bool {
+        self.span_context() == other.span_context()
+    }
+
+    fn maker(&self) -> Option<&SdkTracer> {
+        self.0.as_ref()?.get::<Maker>().map(|maker| &maker.0)
+    }
+
+    fn span_context(&self) -> Option<SpanContext> {
+        Some(self.0.as_ref()?.span().span_context().clone())
+    }
+
+    /// Whether somebody records this trace.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let sampled = |context: &Context| context.span().span_context().is_sampled();
+        self.0.as_ref().is_some_and(sampled)
+    }
+
+    /// As it is told to others; `None` where there is no trace.
+    #[must_use]
+    pub fn wire(&self) -> Option<Wire> {
+        let mut wire = Wire::default();
+        TraceContextPropagator::new().inject_context(self.0.as_ref()?, &mut wire);
+        (!wire.traceparent.is_empty()).then_some(wire)
+    }
+
+    /// Adds an attribute to the span of this place.
+    pub fn set(&self, attribute: impl FnOnce() -> KeyValue) {
+        if let Some(context) = self.recorded() {
+            context.span().set_attribute(attribute());
+        }
+    }
+
+    fn recorded(&self) -> Option<&Context> {
+        let context = self.0.as_ref()?;
+        context.span().is_recording().then_some(context)
+    }
+
+    /// Does something here that does not wait.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _here = self.0.clone().map(Context::attach);
+        work()
+    }
+
+    /// Runs work here.
+    pub fn run<F: Future>(&self, work: F) -> Either<WithContext<F>, F> {
+        match &self.0 {
+            Some(context) => Either::Left(work.with_context(context.clone())),
+            None => Either::Right(work),
+        }
+    }
+}
+
+impl Span {
+    /// Where further spans are made.
+    #[must_use]
+    pub fn place(&self) -> &Parent {
+        &self.place
+    }
+
+    /// Adds an attribute.
+    pub fn set(&self, attribute: impl FnOnce() -> KeyValue) {
+        self.place.set(attribute);
+    }
+
+    /// It failed, for this reason out of few.
+    pub fn failed(&self, reason: &'static str) {
+        if let Some(context) = self.place.recorded() {
+            let reason = KeyValue::new("error.type", reason);
+            context.span().set_attribute(reason);
+            context.span().set_status(Status::error(""));
+        }
+    }
+
+    /// It has to do with something in another trace.
+    pub fn link(&self, other: &Parent) {
+        let other = other.span_context().filter(SpanContext::is_sampled);
+        if let (Some(context), Some(other)) = (self.place.recorded(), other) {
+            context.span().add_link(other, Vec::new());
+        }
+    }
+
+    /// Runs work in it.
+    pub fn run<F: Future>(&self, work: F) -> Either<WithContext<F>, F> {
+        self.place.run(work)
+    }
+}
+
+/// Work that has no span of its own, but the place of one.
+impl From<Parent> for Span {
+    fn from(place: Parent) -> Self {
+        Self { place, ours: false }
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if let Some(context) = self.place.0.as_ref().filter(|_| self.ours) {
+            context.span().end();
+        }
+    }
+}
+
+fn builder(kind: Kind, name: impl Into<Cow<'static, str>>) -> SpanBuilder {
+    SpanBuilder::from_name(name).with_kind(kind)
+}
+
+/// `above` has a maker.
+fn make(above: &Context, builder: SpanBuilder, attributes: impl FnOnce() -> Vec<KeyValue>) -> Span {
+    let Some(maker) = above.get::<Maker>() else {
+        return Span::default();
+    };
+    let context = above.with_span(maker.0.build_with_context(builder, above));
+    // Most traces are not recorded.
+    if context.span().is_recording() {
+        context.span().set_attributes(attributes());
+    }
+    Span {
+        place: Parent(Some(context)),
+        ours: true,
+    }
+}
+
+/// Trace and span of the work that runs now, if it is traced.
+pub(super) fn ids() -> Option<(TraceId, SpanId)> {
+    Context::map_current(|context| {
+        context.get::<Maker>()?;
+        let span = context.span();
+        let told = span.span_context();
+        told.is_valid().then(|| (told.trace_id(), told.span_id()))
+    })
+}
+
+/// Records this part of all traces, from 0 to 1, and whatever belongs to a trace that is recorded.
+#[must_use]
+pub fn sampler(ratio: f64) -> Sampler {
+    Sampler::ParentBased(Box::new(Linked(Sampler::TraceIdRatioBased(ratio))))
+}
+
+/// Records what is done for a trace that is recorded.
+#[derive(Debug, Clone)]
+struct Linked(Sampler);
+
+impl ShouldSample for Linked {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &Kind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let linked = links.iter().any(|link| link.span_context.is_sampled());
+        let sampler = if linked { &Sampler::AlwaysOn } else { &self.0 };
+        sampler.should_sample(parent, trace, name, kind, attributes, links)
+    }
+}
+
+impl Extractor for Wire {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            "traceparent" => Some(&self.traceparent),
+            "tracestate" => Some(&self.tracestate),
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec!["traceparent", "tracestate"]
+    }
+}
+
+impl Injector for Wire {
+    fn set(&mut self, key: &str, value: String) {
+        match key {
+            "traceparent" => self.traceparent = value,
+            "tracestate" => self.tracestate = value,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
