@@ -1,6 +1,6 @@
 # One short list of commands, the same everywhere.
 
-.PHONY: test lint bench soak demo
+.PHONY: test lint bench soak image demo
 
 # Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.11+, Node 20+.
 test:
@@ -21,11 +21,16 @@ bench:
 	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --bench webhooks --bench streams --bench relay --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
-# under every reading of what is uncertain. Takes long.
+# under every reading of what is uncertain, and built without a network. Takes long.
 soak:
 	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_RESTARTS=50 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
+	.ci/offline
+
+# The images as they are released, tried and left in target/images. Needs Debian, and its buildah.
+image:
+	.ci/image --full
 
 # The whole story once, with a simulated portal.
 demo:
