@@ -9,12 +9,14 @@ use super::{
 };
 
 /// Settings whose values are shown to nobody. `*` stands for a name.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 7] = [
     "webhook_url",
     "portals.*.webhook_url",
     "oauth.client_secret",
     "store.keys",
     "outbound.proxy",
+    "telemetry.otlp_headers",
+    "telemetry.proxy",
 ];
 
 /// What stands for a secret.

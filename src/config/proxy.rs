@@ -65,10 +65,16 @@ pub(super) fn usual<'a>(
 
 /// The usual variable that stands for a setting that is not given, and its value.
 pub(super) fn usual_for<'a>(path: &str, sources: &'a Sources) -> Option<(&'static str, &'a str)> {
-    match path {
-        "outbound.proxy" => usual(sources, &PROXY),
-        "outbound.no_proxy" => usual(sources, &NO_PROXY),
-        "outbound.ca_file" => usual(sources, &CA_FILE),
-        _ => None,
-    }
+    let names: &[&str] = match path {
+        "outbound.proxy" | "telemetry.proxy" => &PROXY,
+        "outbound.no_proxy" | "telemetry.no_proxy" => &NO_PROXY,
+        "outbound.ca_file" => &CA_FILE,
+        "telemetry.otlp_endpoint" => &["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        "telemetry.otlp_headers" => &["OTEL_EXPORTER_OTLP_HEADERS"],
+        "telemetry.otlp_ca_file" => &["OTEL_EXPORTER_OTLP_CERTIFICATE", "SSL_CERT_FILE"],
+        "telemetry.service_name" => &["OTEL_SERVICE_NAME"],
+        "telemetry.resource_attributes" => &["OTEL_RESOURCE_ATTRIBUTES"],
+        _ => &[],
+    };
+    usual(sources, names)
 }

@@ -3,6 +3,7 @@
 mod callers;
 mod http;
 mod oauth;
+mod readme;
 mod telemetry;
 
 use std::{fs, path::PathBuf};

@@ -1,0 +1,51 @@
+//! The README names every setting, and no other.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const README: &str = include_str!("../../../README.md");
+
+/// What the table "Every setting" names; settings of portals and callers apart, whose tables are named
+/// by whoever writes them.
+fn told() -> (BTreeSet<String>, Vec<String>) {
+    let (_, rest) = README.split_once("Every setting, by its table:").unwrap();
+    let (mut paths, mut named) = (BTreeSet::new(), Vec::new());
+    for row in rest.lines().skip(4).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let table = cells[0].trim().trim_matches(['`', '[', ']']);
+        for name in cells[1].split('`').skip(1).step_by(2) {
+            let path = match table {
+                "none" => name.to_owned(),
+                table => format!("{table}.{name}"),
+            };
+            if table.contains("NAME") {
+                named.push(path);
+            } else {
+                assert!(paths.insert(path), "twice: {name}");
+            }
+        }
+    }
+    (paths, named)
+}
+
+#[test]
+fn readme_names_every_setting_and_no_other() {
+    let settings = effective(&Sources::default()).unwrap();
+    let known: BTreeSet<_> = settings.into_iter().map(|setting| setting.path).collect();
+    assert_eq!(told().0, known);
+}
+
+#[test]
+fn what_readme_names_for_portals_and_callers_is_a_setting() {
+    let (_, named) = told();
+    assert!(named.len() > 10, "{named:?}");
+    for path in named {
+        let (table, setting) = path.rsplit_once('.').unwrap();
+        // A wrong value is told as such, a setting that there is not as not being one.
+        let table = table.replace("NAME", "some");
+        let text = format!("[{table}]\n{setting} = 2026-01-01\n");
+        let error = Desk::ready().file(&text).error();
+        assert!(!error.contains("is not a setting"), "{path}: {error}");
+    }
+}
