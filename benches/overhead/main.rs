@@ -31,6 +31,7 @@ mod commits;
 mod measure;
 mod report;
 mod startup;
+mod watched;
 
 use std::{path::Path, process::ExitCode};
 

@@ -19,14 +19,14 @@ use crate::{
     },
     cpu,
     load::{self, Keys},
-    memory, report, startup,
+    memory, report, startup, watched,
 };
 
 /// Nothing is to wait for the portal's limit.
 pub(crate) const UNPACED: [(&str, &str); 1] = [("RATE__REQUESTS_PER_SECOND", "0")];
 
 /// Calls at once.
-const CONCURRENT: [usize; 3] = [1, 16, 64];
+pub(crate) const CONCURRENT: [usize; 3] = [1, 16, 64];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -71,17 +71,22 @@ impl Plan {
 }
 
 /// A process that takes calls.
-struct Side<'a> {
-    address: &'a str,
-    process: &'a Process,
+pub(crate) struct Side<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) process: &'a Process,
     /// Where commits are counted.
-    store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// What its callers show; empty for nothing.
-    token: &'a str,
+    pub(crate) token: &'a str,
 }
 
 impl Side<'_> {
-    async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
+    pub(crate) async fn round(
+        &self,
+        concurrent: usize,
+        time: Duration,
+        keys: Keys,
+    ) -> Outcome<Figures> {
         let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), commits::commits);
         let (cpu, committed) = (cpu::cpu_time(self.process)?, commits(self)?);
         let seen = load::round(self.address, concurrent, time, keys, self.token).await?;
@@ -101,7 +106,7 @@ impl Side<'_> {
 
 impl Figures {
     /// The middle of each figure.
-    fn median(rounds: &[Self]) -> Self {
+    pub(crate) fn median(rounds: &[Self]) -> Self {
         let median = |figure: fn(&Self) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(figure).collect();
             values.sort_unstable_by(f64::total_cmp);
@@ -182,6 +187,7 @@ pub(crate) async fn run(plan: Plan) -> Outcome<()> {
         report::keyed(concurrent, &Figures::median(&rounds));
     }
     guarded(plan, folder, &portal, &ours).await?;
+    watched::measure(plan, folder, &portal, &ours).await?;
     gateway.process.stop().await?;
     let ready = startup::ready_after(folder, &portal, plan.starts).await?;
     report::verdict(&compared, ready);

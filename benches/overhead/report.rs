@@ -12,6 +12,7 @@ use crate::{
 /// What is wanted of the gateway beside the barest proxy.
 const CPU: f64 = 1.5;
 const THROUGHPUT: f64 = 0.75;
+const WATCHED: f64 = 1.1;
 const MEGABYTES: f64 = 30.0;
 const READY: Duration = Duration::from_millis(100);
 
@@ -70,6 +71,26 @@ pub(crate) fn guarded_head() {
 pub(crate) fn guarded(concurrent: usize, open: &Figures, guarded: &Figures) {
     let own = guarded.cpu_us - open.cpu_us;
     println!("{concurrent:7} {:12.1} {own:18.1}", guarded.cpu_us);
+}
+
+pub(crate) fn watched_head() {
+    println!(
+        "\ngateway of which one trace in ten is sent and whose metrics are read every second, beside one alone"
+    );
+    println!("at once  CPU us/call    alone");
+}
+
+pub(crate) fn watched(concurrent: usize, alone: &Figures, watched: &Figures) {
+    println!(
+        "{concurrent:7} {:12.1} {:8.1}",
+        watched.cpu_us, alone.cpu_us
+    );
+    let ratio = watched.cpu_us / alone.cpu_us;
+    wanted(
+        &format!("telemetry at {concurrent}"),
+        &format!("{ratio:.2}x CPU per call, wanted at most {WATCHED}x"),
+        ratio <= WATCHED,
+    );
 }
 
 /// What was wanted, and whether it came about.

@@ -158,6 +158,10 @@ impl<'a> Arrival<'a> {
     pub(super) fn new_bot(&mut self, named: Named, code: &BotCode) -> Result<PortalId, Refusal> {
         self.place.bot = Some(code.clone());
         let portal = self.portal(named);
+        if matches!(portal, Err(Refusal::Denied)) {
+            // Told already.
+            return portal;
+        }
         // Asked in any case, so that one answer does not tell of the other.
         self.bot_name(code)?;
         portal

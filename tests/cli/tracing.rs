@@ -1,6 +1,7 @@
 //! Traces of the process as a collector gets them, and a collector that is of no use.
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     fs,
     net::SocketAddr,
@@ -17,7 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, header::HeaderMap, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
@@ -72,7 +73,8 @@ fn hex(id: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn collector_gets_every_span_of_the_process_by_its_end_and_the_log_names_their_traces() {
+async fn collector_gets_every_span_and_measurement_of_the_process_by_its_end_and_the_log_names_their_traces()
+ {
     let desk = Desk::new().await;
     let (address, received) = collector().await;
     let endpoint = format!("http://{address}");
@@ -106,8 +108,8 @@ async fn collector_gets_every_span_of_the_process_by_its_end_and_the_log_names_t
 
     let received = received.lock().unwrap();
     let mut spans: Vec<Span> = Vec::new();
+    let mut measured = BTreeSet::new();
     for (path, headers, body) in received.iter() {
-        assert_eq!(path, "/v1/traces");
         assert_eq!(headers["authorization"], "Bearer t0ken-0f-collector");
         assert_eq!(headers["content-type"], "application/x-protobuf");
         assert!(headers.get("x-other").is_none());
@@ -117,6 +119,17 @@ async fn collector_gets_every_span_of_the_process_by_its_end_and_the_log_names_t
         for secret in secrets.into_iter().chain(token) {
             assert!(!bytes.contains(&secret), "{secret} was sent");
         }
+        if path == "/v1/metrics" {
+            let request = ExportMetricsServiceRequest::decode(body.clone()).unwrap();
+            for of_resource in request.resource_metrics {
+                let resource = of_resource.resource.unwrap().attributes;
+                assert_eq!(text(&resource, "service.namespace").unwrap(), "chat");
+                let scopes = of_resource.scope_metrics.into_iter();
+                measured.extend(scopes.flat_map(|scope| scope.metrics).map(|it| it.name));
+            }
+            continue;
+        }
+        assert_eq!(path, "/v1/traces");
         let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
         for of_resource in request.resource_spans {
             let resource = of_resource.resource.unwrap().attributes;
@@ -128,6 +141,9 @@ async fn collector_gets_every_span_of_the_process_by_its_end_and_the_log_names_t
             let scopes = of_resource.scope_spans.into_iter();
             spans.extend(scopes.flat_map(|scope| scope.spans));
         }
+    }
+    for name in ["rpc.server.call.duration", "http.client.request.duration"] {
+        assert!(measured.contains(name), "{name}: {measured:?}");
     }
     let named = |name: &str| spans.iter().find(|span| span.name == name);
     let call = named("bitrix24.gateway.v1.BotService/RegisterBot").unwrap();

@@ -11,7 +11,11 @@ const README: &str = include_str!("../../../README.md");
 fn told() -> (BTreeSet<String>, Vec<String>) {
     let (_, rest) = README.split_once("Every setting, by its table:").unwrap();
     let (mut paths, mut named) = (BTreeSet::new(), Vec::new());
-    for row in rest.lines().skip(4).take_while(|line| line.starts_with('|')) {
+    for row in rest
+        .lines()
+        .skip(4)
+        .take_while(|line| line.starts_with('|'))
+    {
         let cells: Vec<_> = row.trim_matches('|').split('|').collect();
         let table = cells[0].trim().trim_matches(['`', '[', ']']);
         for name in cells[1].split('`').skip(1).step_by(2) {
