@@ -1,7 +1,8 @@
 //! How subscriptions and the log are doing, looked at now and then and told when somebody asks.
 //!
 //! What waits is in the store, which cannot be read while somebody waits for an answer, so what is told is
-//! up to [`EVERY`] old. Ages are as of when they are asked for.
+//! up to [`EVERY`] old, and older only for who asks for the first time in minutes. Ages are as of when they
+//! are asked for.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,6 +30,10 @@ use crate::{
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(15);
 
+/// So many further looks after somebody asked: five minutes, within which whoever collects asks again. Where
+/// nobody does the store is left alone.
+const WANTED: u32 = 20;
+
 /// The log is counted once in so many looks.
 const COUNT: u64 = 4;
 
@@ -38,6 +43,8 @@ pub(super) struct Looks(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
 struct Seen {
+    /// Looks that somebody may still ask for.
+    wanted: u32,
     size: Size,
     entries: u64,
     standings: BTreeMap<Label, Standing>,
@@ -71,6 +78,9 @@ impl Subscriptions {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
+            }
+            if looks > 0 && !self.0.looks.lock().is_wanted() {
+                continue;
             }
             let looked = tokio::select! {
                 () = stop.cancelled() => return,
@@ -152,6 +162,15 @@ impl Subscriptions {
     }
 }
 
+impl Seen {
+    /// Whether to look once more.
+    fn is_wanted(&mut self) -> bool {
+        let wanted = self.wanted > 0;
+        self.wanted = self.wanted.saturating_sub(1);
+        wanted
+    }
+}
+
 impl Looks {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -225,7 +244,11 @@ impl Looks {
                 .u64_observable_gauge(name)
                 .with_description(what)
                 .with_unit(unit)
-                .with_callback(move |told| told.observe(tell(&looks.lock()), &[]))
+                .with_callback(move |told| {
+                    let mut seen = looks.lock();
+                    seen.wanted = WANTED;
+                    told.observe(tell(&seen), &[]);
+                })
                 .build();
         };
         of_log(
