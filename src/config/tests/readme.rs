@@ -48,7 +48,7 @@ fn what_readme_names_for_portals_and_callers_is_a_setting() {
         let (table, setting) = path.rsplit_once('.').unwrap();
         // A wrong value is told as such, a setting that there is not as not being one.
         let table = table.replace("NAME", "some");
-        let text = format!("[{table}]\n{setting} = 2026-01-01\n");
+        let text = format!("[{table}]\n{setting} = 0.5\n");
         let error = Desk::ready().file(&text).error();
         assert!(!error.contains("is not a setting"), "{path}: {error}");
     }
