@@ -26,6 +26,7 @@ soak:
 	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_RESTARTS=50 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
+	.ci/leaks
 	.ci/offline
 
 # The images as they are released, tried and left in target/images. Needs Debian, and its buildah.

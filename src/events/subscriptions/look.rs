@@ -12,7 +12,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use opentelemetry::{KeyValue, metrics::Meter};
-use tokio::{sync::oneshot, time::interval};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -39,7 +42,7 @@ const COUNT: u64 = 4;
 
 /// What was seen last. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Looks(Arc<Mutex<Seen>>);
+pub(super) struct Looks(Arc<(Mutex<Seen>, Notify)>);
 
 #[derive(Default)]
 struct Seen {
@@ -73,6 +76,7 @@ impl Subscriptions {
     pub(in crate::events) async fn keep_looking(self, stop: CancellationToken) {
         let mut unread = HashMap::new();
         let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0;
         loop {
             tokio::select! {
@@ -80,7 +84,10 @@ impl Subscriptions {
                 _ = ticks.tick() => {}
             }
             if looks > 0 && !self.0.looks.lock().is_wanted() {
-                continue;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.0.looks.asked() => {}
+                }
             }
             let looked = tokio::select! {
                 () = stop.cancelled() => return,
@@ -173,7 +180,12 @@ impl Seen {
 
 impl Looks {
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody asks, or has asked since this was awaited the last time.
+    async fn asked(&self) {
+        self.0.1.notified().await;
     }
 
     /// Tells what was seen.
@@ -247,6 +259,7 @@ impl Looks {
                 .with_callback(move |told| {
                     let mut seen = looks.lock();
                     seen.wanted = WANTED;
+                    looks.0.1.notify_one();
                     told.observe(tell(&seen), &[]);
                 })
                 .build();
