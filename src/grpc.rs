@@ -13,6 +13,7 @@ mod caller;
 mod convert;
 mod deadline;
 mod door;
+mod ending;
 mod events;
 mod info;
 mod ledger;

@@ -11,20 +11,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use opentelemetry::{
     KeyValue,
     metrics::{Histogram, Meter, UpDownCounter},
 };
 use tokio::time::Instant;
 use tonic::{
-    Code, Status,
+    Code,
     body::Body,
     codegen::http::{HeaderMap, Request, Response},
 };
 use tower::{Layer, Service};
 
+use super::ending::{Ending, Ends, code, name};
 use crate::callers::Rpc;
 
 /// Seconds that calls take, as the conventions advise.
@@ -60,12 +59,6 @@ struct Call {
     ended: Option<Code>,
 }
 
-/// A response that is under way until its last byte.
-struct UnderWay {
-    body: Body,
-    call: Call,
-}
-
 impl Measure {
     pub(super) fn new(meter: &Meter) -> Self {
         let durations = meter
@@ -95,12 +88,9 @@ impl Measure {
     }
 }
 
-impl Call {
-    /// The status is there: in the headers of what failed at once, else in the trailers.
+impl Ends for Call {
     fn heed(&mut self, headers: &HeaderMap) {
-        if let Some(code) = headers.get(Status::GRPC_STATUS) {
-            self.ended = Some(Code::from_bytes(code.as_bytes()));
-        }
+        self.ended = code(headers).or(self.ended);
     }
 }
 
@@ -139,28 +129,6 @@ const fn is_ours(code: Code) -> bool {
     )
 }
 
-const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
 impl<S> Layer<S> for Measure {
     type Service = Measured<S>;
 
@@ -191,33 +159,7 @@ where
         Box::pin(async move {
             let response = calling.await?;
             call.heed(response.headers());
-            Ok(response.map(|body| Body::new(UnderWay { body, call })))
+            Ok(response.map(|body| Body::new(Ending { body, call })))
         })
-    }
-}
-
-impl HttpBody for UnderWay {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.heed(trailers);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

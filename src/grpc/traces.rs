@@ -9,18 +9,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_util::future::Either;
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use opentelemetry::KeyValue;
 use tonic::{
-    Code, Status,
+    Code,
     body::Body,
     codegen::http::{HeaderMap, Request, Response},
 };
 use tower::{Layer, Service};
 
-use super::caller::Caller;
+use super::{
+    caller::Caller,
+    ending::{Ending, Ends, code, name},
+};
 use crate::{
     callers::Rpc,
     telemetry::trace::{Kind, Span, Tracer, Wire},
@@ -110,18 +111,19 @@ impl UnderWay {
 
     fn answered(mut self, response: Response<Body>) -> Response<Body> {
         // A call that failed at once has its status there.
-        self.told(response.headers());
+        self.heed(response.headers());
         if self.1.is_some() || !self.0.place().is_sampled() {
             // Nobody looks how a call ended that is not recorded.
             self.1.get_or_insert(Code::Ok);
             return response;
         }
-        response.map(|body| Body::new(Watched { body, call: self }))
+        response.map(|body| Body::new(Ending { body, call: self }))
     }
+}
 
-    fn told(&mut self, headers: &HeaderMap) {
-        let status = headers.get("grpc-status");
-        self.1 = status.map(|status| Code::from_bytes(status.as_bytes()));
+impl Ends for UnderWay {
+    fn heed(&mut self, headers: &HeaderMap) {
+        self.1 = code(headers);
     }
 }
 
@@ -144,60 +146,5 @@ impl Drop for UnderWay {
         ) {
             self.0.failed(name);
         }
-    }
-}
-
-/// A response whose end tells how the call ended.
-struct Watched {
-    body: Body,
-    call: UnderWay,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.told(trailers);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A code as gRPC writes it.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
