@@ -86,7 +86,7 @@ mod tests {
 
     /// Two lines, one of them of a trace, and its place in it.
     fn lines(json: bool) -> (Vec<String>, String) {
-        let tracer = Tracer::new(&SdkTracerProvider::builder().build());
+        let tracer = Tracer::new(&SdkTracerProvider::builder().build(), 1.0);
         let span = tracer.begin(Kind::Internal, "part", Vec::new);
         let place = span.place().wire().unwrap().traceparent;
         let written = Written::default();

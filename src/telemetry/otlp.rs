@@ -120,6 +120,7 @@ pub struct Otlp {
     collector: Collector,
     resource: Resource,
     spans: SdkTracerProvider,
+    sample_ratio: f64,
     metrics_interval: Duration,
 }
 
@@ -146,6 +147,15 @@ struct Spans {
 /// Sends measurements.
 #[derive(Debug)]
 pub struct Metrics(Collector);
+
+/// Whether it could be sent there, as far as that can be told without sending.
+///
+/// # Errors
+///
+/// When the client cannot be set up.
+pub fn check(config: &Config) -> Result<(), Error> {
+    Collector::new(config).map(drop)
+}
 
 impl Otlp {
     /// Begins to send spans. Must be called on a runtime with threads.
@@ -178,13 +188,14 @@ impl Otlp {
         let processor = BatchSpanProcessor::builder(exporter).with_batch_config(line);
         let spans = SdkTracerProvider::builder()
             .with_span_processor(processor.build())
-            .with_sampler(sampler(config.sample_ratio))
+            .with_sampler(sampler())
             .with_resource(resource.clone())
             .build();
         Ok(Self {
             collector,
             resource,
             spans,
+            sample_ratio: config.sample_ratio,
             metrics_interval: config.metrics_interval,
         })
     }
@@ -192,7 +203,7 @@ impl Otlp {
     /// Begins traces that go to the collector.
     #[must_use]
     pub fn tracer(&self) -> Tracer {
-        Tracer::new(&self.spans)
+        Tracer::new(&self.spans, self.sample_ratio)
     }
 
     /// Has what is measured sent as well.

@@ -17,13 +17,13 @@ use opentelemetry::{
     Context, InstrumentationScope, KeyValue,
     propagation::{Extractor, Injector, TextMapPropagator as _},
     trace::{
-        FutureExt as _, Link, SpanContext, SpanId, Status, TraceContextExt as _, TraceId,
-        TracerProvider as _,
+        FutureExt as _, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId,
+        TraceState, TracerProvider as _,
     },
 };
 use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
-    trace::{Sampler, SamplingResult, SdkTracerProvider, ShouldSample},
+    trace::{IdGenerator as _, RandomIdGenerator, Sampler, SdkTracerProvider},
 };
 use tracing::{Dispatch, dispatcher::with_default, level_filters::LevelFilter};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
@@ -36,7 +36,16 @@ const TARGET: &str = "bitrix24_gateway_trace";
 
 /// Begins traces; none by default. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Tracer(Option<Context>);
+pub struct Tracer(Option<On>);
+
+/// Traces go somewhere.
+#[derive(Debug, Clone)]
+struct On {
+    /// Holds the maker.
+    context: Context,
+    /// The part of all traces that is recorded, 0 to 1, where nobody else decided it.
+    ratio: f64,
+}
 
 /// Stands in every context of ours: makes the spans below.
 #[derive(Debug)]
@@ -71,9 +80,11 @@ impl Tracer {
         self.0.is_some()
     }
 
-    /// Spans go where this provider sends them.
+    /// Spans go where this provider sends them; it should have [`sampler`]. Of the traces that begin here this
+    /// part is recorded, from 0 to 1. What is not recorded costs next to nothing: it has a place in a trace,
+    /// and no span.
     #[must_use]
-    pub fn new(provider: &SdkTracerProvider) -> Self {
+    pub fn new(provider: &SdkTracerProvider, ratio: f64) -> Self {
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
             .with_version(env!("CARGO_PKG_VERSION"));
         let tracer = provider.tracer_with_scope(scope.build());
@@ -87,7 +98,8 @@ impl Tracer {
         let ours = filter_fn(|metadata| metadata.target() == TARGET);
         let ours = ours.with_max_level_hint(LevelFilter::INFO);
         let maker = Maker(registry().with(layer).with(ours).into());
-        Self(Some(Context::new().with_value(maker)))
+        let context = Context::new().with_value(maker);
+        Self(Some(On { context, ratio }))
     }
 
     /// Begins a trace.
@@ -98,7 +110,7 @@ impl Tracer {
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Span {
         match &self.0 {
-            Some(context) => make(context, kind, name, &[], attributes),
+            Some(on) => on.begin(kind, name, attributes),
             None => Span::default(),
         }
     }
@@ -111,14 +123,48 @@ impl Tracer {
         name: impl Into<Cow<'static, str>>,
         attributes: impl FnOnce() -> Vec<KeyValue>,
     ) -> Span {
-        match &self.0 {
-            Some(context) => {
-                let above = TraceContextPropagator::new().extract_with_context(context, from);
-                make(&above, kind, name, &[], attributes)
-            }
-            None => Span::default(),
+        let Some(on) = &self.0 else {
+            return Span::default();
+        };
+        let above = TraceContextPropagator::new().extract_with_context(&on.context, from);
+        let told = above.span().span_context().clone();
+        if told.is_sampled() {
+            make(&above, kind, name, &[], attributes)
+        } else if told.is_valid() {
+            Parent(Some(above)).into()
+        } else {
+            on.begin(kind, name, attributes)
         }
     }
+}
+
+impl On {
+    fn begin(
+        &self,
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Span {
+        let ids = RandomIdGenerator::default();
+        let trace = ids.new_trace_id();
+        if drawn(trace) < self.ratio {
+            return make(&self.context, kind, name, &[], attributes);
+        }
+        let (flags, state) = (TraceFlags::default(), TraceState::default());
+        let place = SpanContext::new(trace, ids.new_span_id(), flags, false, state);
+        Parent(Some(self.context.with_remote_span_context(place))).into()
+    }
+}
+
+/// A number from 0 to below 1 out of what was drawn for a trace.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "53 bits are what the number has room for"
+)]
+fn drawn(trace: TraceId) -> f64 {
+    let [.., a, b, c, d, e, f, g, h] = trace.to_bytes();
+    let bits = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11;
+    bits as f64 / (1_u64 << 53) as f64
 }
 
 impl Parent {
@@ -296,10 +342,7 @@ fn make(
         span.add_link(link.clone());
     }
     let context = span.context();
-    // Most traces are not recorded.
-    if context.span().is_recording() {
-        context.span().set_attributes(attributes());
-    }
+    context.span().set_attributes(attributes());
     Span {
         place: Parent(Some(context)),
         _end: Some(span),
@@ -327,30 +370,10 @@ pub(super) fn ids() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// Records this part of all traces, from 0 to 1, and whatever belongs to a trace that is recorded.
+/// Records every span that is made: what is not to be recorded has none.
 #[must_use]
-pub fn sampler(ratio: f64) -> Sampler {
-    Sampler::ParentBased(Box::new(Linked(Sampler::TraceIdRatioBased(ratio))))
-}
-
-/// Records what is done for a trace that is recorded.
-#[derive(Debug, Clone)]
-struct Linked(Sampler);
-
-impl ShouldSample for Linked {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace: TraceId,
-        name: &str,
-        kind: &Kind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        let linked = links.iter().any(|link| link.span_context.is_sampled());
-        let sampler = if linked { &Sampler::AlwaysOn } else { &self.0 };
-        sampler.should_sample(parent, trace, name, kind, attributes, links)
-    }
+pub fn sampler() -> Sampler {
+    Sampler::ParentBased(Box::new(Sampler::AlwaysOn))
 }
 
 impl Extractor for Wire {

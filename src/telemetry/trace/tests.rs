@@ -7,9 +7,9 @@ fn tracer(ratio: f64) -> (Tracer, InMemorySpanExporter) {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(exporter.clone())
-        .with_sampler(sampler(ratio))
+        .with_sampler(sampler())
         .build();
-    (Tracer::new(&provider), exporter)
+    (Tracer::new(&provider, ratio), exporter)
 }
 
 fn root(tracer: &Tracer, name: &'static str) -> Span {

@@ -17,9 +17,9 @@ impl Spans {
         let exporter = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(exporter.clone())
-            .with_sampler(sampler(ratio))
+            .with_sampler(sampler())
             .build();
-        (Self(exporter), Tracer::new(&provider))
+        (Self(exporter), Tracer::new(&provider, ratio))
     }
 
     /// Every span that has ended.
