@@ -97,6 +97,16 @@ pub enum Error {
     Upstream(#[from] InvalidUri),
 }
 
+/// Whether the files of an identity can be used.
+///
+/// # Errors
+///
+/// The first that cannot.
+pub async fn check(files: Files) -> Result<(), Error> {
+    Identity::load(files).await?;
+    Ok(())
+}
+
 /// A relay that is bound and not yet serving.
 #[derive(Debug)]
 pub struct Relay {

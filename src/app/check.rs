@@ -10,7 +10,9 @@ use crate::{
     events::subscriptions as named,
     grpc::{self, LIMITS, Limit, Most},
     portal::{self, transport::Transport},
-    store, telemetry, tls,
+    store, telemetry,
+    telemetry::otlp,
+    tls,
 };
 
 /// Builds what is built of the configuration alone, and leaves it.
@@ -20,6 +22,9 @@ use crate::{
 /// The first part that cannot be made.
 pub async fn check(config: Config) -> Result<(), Error> {
     telemetry::check(&config.telemetry)?;
+    if let Some(otlp) = &config.telemetry.otlp {
+        otlp::check(otlp)?;
+    }
     Transport::new(&config.portals.transport)?;
     let names: BTreeSet<_> = config.portals.portals.keys().cloned().collect();
     Callers::new(Roster {

@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 use super::{USAGE, fail, say};
 use crate::{
     app,
-    config::{Config, Flags, Sources, effective},
+    config::{self, Config, Flags, Relaying, Sources, effective},
     grpc::Most,
+    relay, telemetry,
 };
 
 /// Whose configuration, and how much to say.
@@ -18,6 +19,9 @@ pub(super) struct Check {
     /// Configuration file (TOML), also from BITRIX24_GATEWAY_CONFIG.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Check what `relay` needs instead of what `serve` needs.
+    #[arg(long)]
+    relay: bool,
     /// Say only what is wrong.
     #[arg(long)]
     quiet: bool,
@@ -26,12 +30,13 @@ pub(super) struct Check {
 impl Check {
     pub(super) async fn run(self) -> ExitCode {
         let sources = Sources::of_process(self.config, Flags::default());
-        let config = match Config::load(&sources) {
-            Ok(config) => config,
-            Err(error) => return fail(USAGE, &error),
+        let usable = if self.relay {
+            relay_can(&sources).await
+        } else {
+            gateway_can(&sources).await
         };
-        if let Err(error) = app::check(config).await {
-            return fail(USAGE, &error);
+        if let Err(wrong) = usable {
+            return fail(USAGE, &wrong);
         }
         if self.quiet {
             return ExitCode::SUCCESS;
@@ -45,6 +50,9 @@ impl Check {
             let line = format!("{} = {}", setting.path, setting.value);
             say(&format!("{line:60} # {}", setting.source));
         }
+        if self.relay {
+            return ExitCode::SUCCESS;
+        }
         say("");
         say("# Limits that no setting moves.");
         for limit in app::limits() {
@@ -52,6 +60,29 @@ impl Check {
         }
         ExitCode::SUCCESS
     }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Gateway(#[from] app::Error),
+    #[error(transparent)]
+    Log(#[from] telemetry::Error),
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
+}
+
+async fn gateway_can(sources: &Sources) -> Result<(), Wrong> {
+    Ok(app::check(Config::load(sources)?).await?)
+}
+
+async fn relay_can(sources: &Sources) -> Result<(), Wrong> {
+    let settings = Relaying::load(sources)?;
+    telemetry::check(&settings.telemetry)?;
+    Ok(relay::check(settings.relay.files).await?)
 }
 
 fn shown(most: Most) -> String {

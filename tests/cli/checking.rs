@@ -78,3 +78,26 @@ async fn check_shows_what_is_in_force_where_it_comes_from_and_no_secret() {
     });
     assert_eq!(quiet.await.out, "");
 }
+
+#[tokio::test]
+async fn check_of_a_relay_needs_no_portal_and_looks_into_the_files_of_its_identity() {
+    let desk = Desk::new().await;
+    let token = desk.write("token", "a token\nof two lines\n");
+    let settings = |token: &str| {
+        format!(
+            "[relay]\nlisten = \"127.0.0.1:0\"\nupstream = \"https://gateway.test:50051\"\ntoken_file = \"{token}\"\n"
+        )
+    };
+    let file = desk.write("relay.toml", &settings(&token));
+    let arguments = ["check", "--relay", "--config", &file];
+    let checked = Ended::of(desk.bare(&arguments)).await;
+    let told = checked.failure(2);
+    assert!(told.contains("does not hold a token"), "{told}");
+    desk.write("token", "gateway-token\n");
+    let checked = Ended::of(desk.bare(&arguments)).await;
+    assert_eq!((checked.code, checked.err.as_str()), (Some(0), ""));
+    assert!(checked.out.contains("relay.upstream"), "{}", checked.out);
+    assert!(!checked.out.contains("gateway-token"), "{}", checked.out);
+    let gateway = Ended::of(desk.bare(&["check", "--config", &file])).await;
+    gateway.failure(2);
+}
