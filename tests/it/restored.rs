@@ -65,7 +65,8 @@ async fn tokens_of_a_restored_store_are_neither_used_nor_renewed_until_it_is_rel
     stage.scene.helper().await;
     stage.scene.restore().await;
     // Longer than an access token lives, and than an unused refresh token is left alone.
-    sleep(152 * DAY).await;
+    stage.scene.starts_again_after(149 * DAY).await;
+    sleep(3 * DAY).await;
     is_held_back(&mut stage.scene).await;
     assert_eq!(asked(&stage.scene), Vec::<String>::new());
 

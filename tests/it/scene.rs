@@ -183,6 +183,13 @@ impl Scene {
         self.start_again().await;
     }
 
+    /// Stops the gateway and starts it when that time has passed, in which nothing happened.
+    pub(crate) async fn starts_again_after(&mut self, time: Duration) {
+        self.stop().await;
+        self.sim.clock().advance(time);
+        self.start_again().await;
+    }
+
     pub(crate) async fn stop(&mut self) {
         self.gateway.life.begin_stop();
         let task = &mut self.gateway.task;
