@@ -5,7 +5,10 @@ use std::time::Duration;
 use bitrix24_gateway::proto::v1::{
     self as pb, answer_command_request::Target, bot_service_client::BotServiceClient,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -39,11 +42,11 @@ pub(crate) enum Keys {
     Of(usize),
 }
 
-/// One round against an address, by a process of its own.
+/// One round against an address, by a process of its own. Within `over` the callers begin one after another.
 pub(crate) async fn round(
     address: &str,
     concurrent: usize,
-    time: Duration,
+    (over, time): (Duration, Duration),
     keys: Keys,
     token: &str,
 ) -> Outcome<Seen> {
@@ -55,6 +58,7 @@ pub(crate) async fn round(
         "load",
         address,
         &concurrent.to_string(),
+        &over.as_secs_f64().to_string(),
         &time.as_secs_f64().to_string(),
         &keys,
         token,
@@ -72,12 +76,15 @@ pub(crate) async fn round(
 pub(crate) async fn run(
     address: &str,
     concurrent: &str,
+    over: &str,
     seconds: &str,
     keys: &str,
     token: &str,
 ) -> Outcome<()> {
     let bearer: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
     let bearer = Some(bearer).filter(|_| !token.is_empty());
+    let concurrent: u32 = concurrent.parse()?;
+    let over = Duration::from_secs_f64(over.parse()?);
     let time = Duration::from_secs_f64(seconds.parse()?);
     let channel = Channel::from_shared(format!("http://{address}"))?
         .tcp_nodelay(true)
@@ -85,10 +92,15 @@ pub(crate) async fn run(
         .await?;
     let began = Instant::now();
     let mut callers = JoinSet::new();
-    for number in 0..concurrent.parse()? {
+    for number in 0..concurrent {
         let client = BotServiceClient::new(channel.clone());
         let key = (!keys.is_empty()).then(|| format!("{keys}-{number}"));
-        callers.spawn(caller(client, number, key, bearer.clone(), began + time));
+        let first = began + over * number / concurrent;
+        let calling = caller(client, number, key, bearer.clone(), began + time);
+        callers.spawn(async move {
+            sleep_until(first).await;
+            calling.await
+        });
     }
     let mut latencies = Vec::new();
     while let Some(ended) = callers.join_next().await {
@@ -109,7 +121,7 @@ pub(crate) async fn run(
 /// One caller, until the time is over: how long each of its calls took.
 async fn caller(
     mut client: BotServiceClient<Channel>,
-    number: usize,
+    number: u32,
     key: Option<String>,
     bearer: Option<MetadataValue<Ascii>>,
     until: Instant,

@@ -48,9 +48,16 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         // On one thread, to leave the processors to what is measured.
         ["role", "responder", folder] => on_one_thread(responder::run(Path::new(folder))),
-        ["role", "load", address, concurrent, seconds, keys, token] => {
-            on_one_thread(load::run(address, concurrent, seconds, keys, token))
-        }
+        [
+            "role",
+            "load",
+            address,
+            concurrent,
+            over,
+            seconds,
+            keys,
+            token,
+        ] => on_one_thread(load::run(address, concurrent, over, seconds, keys, token)),
         // As many threads as the gateway has.
         ["role", "bare", portal, ca_file] => on_all_threads(bare::run(portal, Path::new(ca_file))),
         // Cargo adds words of its own.

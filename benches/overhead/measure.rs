@@ -89,7 +89,14 @@ impl Side<'_> {
     ) -> Outcome<Figures> {
         let commits = |side: &Self| side.store.as_deref().map_or(Ok(0), commits::commits);
         let (cpu, committed) = (cpu::cpu_time(self.process)?, commits(self)?);
-        let seen = load::round(self.address, concurrent, time, keys, self.token).await?;
+        let seen = load::round(
+            self.address,
+            concurrent,
+            (Duration::ZERO, time),
+            keys,
+            self.token,
+        )
+        .await?;
         let cpu = cpu::cpu_time(self.process)? - cpu;
         let committed = commits(self)?.wrapping_sub(committed);
         let calls = seen.calls;

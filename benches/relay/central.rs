@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long an answer takes: so many calls are under way, and no processor is full.
-const PORTAL: Duration = Duration::from_millis(20);
+pub(crate) const PORTAL: Duration = Duration::from_millis(20);
 
 /// Answers at two ports until killed, at the second one over TLS, and tells both.
 pub(crate) async fn run(folder: &Path) -> Outcome<()> {

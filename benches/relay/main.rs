@@ -37,9 +37,16 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         // On one thread, to leave the processors to what is measured.
         ["role", "central", folder] => on_one_thread(central::run(Path::new(folder))),
-        ["role", "load", address, concurrent, seconds, keys, token] => {
-            on_one_thread(load::run(address, concurrent, seconds, keys, token))
-        }
+        [
+            "role",
+            "load",
+            address,
+            concurrent,
+            over,
+            seconds,
+            keys,
+            token,
+        ] => on_one_thread(load::run(address, concurrent, over, seconds, keys, token)),
         // As many threads as the relay has.
         ["role", "bare", port, folder] => on_all_threads(bare::run(port, Path::new(folder))),
         // Cargo adds words of its own.

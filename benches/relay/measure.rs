@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    central::PORTAL,
     common::{
         Outcome,
         gateway::CA_FILE,
@@ -53,7 +54,7 @@ impl Side<'_> {
     async fn round(&self, concurrent: usize, time: Duration, keys: Keys) -> Outcome<Figures> {
         let spent = || self.process.map_or(Ok(Duration::ZERO), cpu::cpu_time);
         let before = spent()?;
-        let seen = load::round(self.address, concurrent, time, keys, "").await?;
+        let seen = load::round(self.address, concurrent, (PORTAL, time), keys, "").await?;
         let cpu = spent()? - before;
         let peak = self
             .process
