@@ -10,6 +10,7 @@
 
 mod portal;
 mod relayed;
+mod snippets;
 mod testing;
 mod tools;
 mod unready;

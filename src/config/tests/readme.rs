@@ -53,3 +53,37 @@ fn what_readme_names_for_portals_and_callers_is_a_setting() {
         assert!(!error.contains("is not a setting"), "{path}: {error}");
     }
 }
+
+#[test]
+fn configurations_that_readme_shows_can_be_used() {
+    let blocks: Vec<_> = README.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 4);
+    for (number, rest) in blocks.into_iter().enumerate() {
+        let (block, _) = rest.split_once("```").unwrap();
+        let desk = Desk::new();
+        let folder = desk.folder.path().display().to_string();
+        for path in block.split('"').filter(|it| it.starts_with("/run/")) {
+            let name = path.rsplit('/').next().unwrap();
+            let account = name.split('-').next().unwrap();
+            let url = format!("https://{account}.bitrix24.com/rest/1/hushhush/");
+            desk.write(name, &url);
+        }
+        let text = block.lines().map(|line| match line.split_once("\"/run/") {
+            Some((setting, path)) => {
+                let name = path.rsplit('/').next().unwrap();
+                format!("{setting}\"{folder}/{name}\n")
+            }
+            None => format!("{line}\n"),
+        });
+        let desk = match block.contains("[portals.") {
+            true => desk,
+            false => desk.variable("WEBHOOK_URL", URL),
+        };
+        let desk = desk.file(&text.collect::<String>());
+        if block.contains("[relay]") {
+            Relaying::load(&desk.sources).unwrap_or_else(|error| panic!("{number}: {error}"));
+        } else {
+            desk.load();
+        }
+    }
+}
