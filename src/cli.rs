@@ -1,14 +1,19 @@
 //! The command line.
 
+mod call;
 mod callers;
 mod check;
+mod completions;
 mod healthcheck;
 mod keys;
 mod place;
 mod portals;
+mod progress;
+mod reach;
 mod relay;
 mod store;
 mod subscriptions;
+mod tail;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -17,9 +22,9 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
-    callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
-    portals::PortalsCommand, relay::RelayCommand, store::StoreCommand,
-    subscriptions::SubscriptionsCommand,
+    call::Call, callers::CallersCommand, check::Check, completions::Completions,
+    healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand,
+    store::StoreCommand, subscriptions::SubscriptionsCommand, tail::TailCommand,
 };
 use crate::{
     app::{self, App},
@@ -27,6 +32,7 @@ use crate::{
     config::{self, Config, Flags, Sources},
     fault::Chain,
     grpc, http, lifecycle, telemetry,
+    terminal::{Screen, Unwritten},
 };
 
 /// One typed gRPC API in front of Bitrix24 chat-bots.
@@ -51,6 +57,10 @@ enum Command {
     /// Run a simulated Bitrix24 portal to test bots against; prints its addresses as one line of JSON.
     #[cfg(feature = "sim")]
     Sim(standalone::Options),
+    /// Call any RPC of a gateway by its name, with JSON in and out.
+    Call(Call),
+    /// Show the events of bots as they come.
+    Tail(TailCommand),
     /// Print every setting with its default and meaning.
     Defaults,
     /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
@@ -70,6 +80,8 @@ enum Command {
     /// What waits in the named subscriptions: list them, see, redrive and drop what was set aside.
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// Print what lets a shell complete the command line.
+    Completions(Completions),
 }
 
 #[derive(Debug, Args)]
@@ -113,11 +125,10 @@ impl Cli {
             },
             #[cfg(feature = "sim")]
             Command::Sim(options) => simulate(options).await,
-            #[expect(clippy::print_stdout, reason = "it is what the command is for")]
-            Command::Defaults => {
-                print!("{}", config::DEFAULTS);
-                ExitCode::SUCCESS
-            }
+            Command::Defaults => printed(config::DEFAULTS),
+            Command::Call(call) => call.run().await,
+            Command::Tail(tail) => Box::pin(tail.run()).await,
+            Command::Completions(completions) => completions.run(),
             Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(command) => ended(Box::pin(command.run()).await),
@@ -152,6 +163,19 @@ fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error) => fail(1, &error),
+    }
+}
+
+/// Whether somebody at a terminal wants colours.
+fn colours() -> bool {
+    Sources::of_process(None, Flags::default()).wants_colours()
+}
+
+/// Prints a text that was asked for.
+fn printed(text: &str) -> ExitCode {
+    match Screen::new(false).line(text.trim_end()) {
+        Ok(()) | Err(Unwritten::Closed) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error),
     }
 }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Modules stand here in bands, highest first; a module imports only from bands below its own, which
-//! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `axum` only in
+//! a test holds. `tonic` and the generated code live only in `grpc`, its client
+//! `terminal` and what wires them, `axum` only in
 //! `http`, `reqwest` only in `portal/transport` and `telemetry/otlp`, and the environment is read only in `config`.
 
 pub mod cli;
@@ -25,6 +26,8 @@ pub mod demo;
 pub mod app;
 
 pub mod config;
+
+pub mod terminal;
 
 pub mod relay;
 
