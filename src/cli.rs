@@ -6,6 +6,8 @@ mod check;
 mod completions;
 mod healthcheck;
 mod keys;
+#[cfg(feature = "sim")]
+mod new_bot;
 mod place;
 mod portals;
 mod progress;
@@ -21,6 +23,8 @@ use std::{path::PathBuf, process::ExitCode};
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
+#[cfg(feature = "sim")]
+use self::new_bot::NewBot;
 use self::{
     call::Call, callers::CallersCommand, check::Check, completions::Completions,
     healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand,
@@ -57,6 +61,9 @@ enum Command {
     /// Run a simulated Bitrix24 portal to test bots against; prints its addresses as one line of JSON.
     #[cfg(feature = "sim")]
     Sim(standalone::Options),
+    /// Write a small bot into a new folder, with its dependencies and a test that uses the simulated portal.
+    #[cfg(feature = "sim")]
+    NewBot(NewBot),
     /// Call any RPC of a gateway by its name, with JSON in and out.
     Call(Call),
     /// Show the events of bots as they come.
@@ -125,6 +132,8 @@ impl Cli {
             },
             #[cfg(feature = "sim")]
             Command::Sim(options) => simulate(options).await,
+            #[cfg(feature = "sim")]
+            Command::NewBot(new_bot) => new_bot.run(),
             Command::Defaults => printed(config::DEFAULTS),
             Command::Call(call) => call.run().await,
             Command::Tail(tail) => Box::pin(tail.run()).await,

@@ -22,6 +22,8 @@
 pub mod cli;
 #[cfg(feature = "sim")]
 pub mod demo;
+#[cfg(feature = "sim")]
+pub mod scaffold;
 
 pub mod app;
 

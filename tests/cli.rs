@@ -32,6 +32,8 @@ mod looking;
 mod process;
 #[path = "cli/relaying.rs"]
 mod relaying;
+#[path = "cli/scaffolding.rs"]
+mod scaffolding;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/simulating.rs"]
