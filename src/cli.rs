@@ -1,5 +1,6 @@
 //! The command line.
 
+mod advice;
 mod call;
 mod callers;
 mod check;
@@ -26,7 +27,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 #[cfg(feature = "sim")]
 use self::new_bot::NewBot;
 use self::{
-    call::Call, callers::CallersCommand, check::Check, completions::Completions,
+    advice::Advised, call::Call, callers::CallersCommand, check::Check, completions::Completions,
     healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand,
     store::StoreCommand, subscriptions::SubscriptionsCommand, tail::TailCommand,
 };
@@ -172,7 +173,7 @@ fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
-        Err(error) => fail(1, &error),
+        Err(error) => fail(1, &Advised(&error, advice::of_keeping(&error))),
     }
 }
 
@@ -226,9 +227,9 @@ impl Serve {
                 | app::Error::Door(grpc::Error::Tls(_))
                 | app::Error::Http(http::Error::Tls(_))),
             ) => {
-                return fail(USAGE, &error);
+                return fail(USAGE, &Advised(&error, advice::of_gateway(&error)));
             }
-            Err(error) => return fail(1, &error),
+            Err(error) => return fail(1, &Advised(&error, advice::of_gateway(&error))),
         };
         if let Some(path) = app.created_key_file() {
             tracing::warn!(
@@ -251,7 +252,7 @@ impl Serve {
         tokio::select! {
             ended = app.run() => match ended {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(1, &error),
+                Err(error) => fail(1, &Advised(&error, advice::of_gateway(&error))),
             },
             () = told_twice => fail(1, &Hurried),
         }
@@ -274,11 +275,15 @@ impl Serve {
 
 #[cfg(feature = "sim")]
 async fn simulate(options: standalone::Options) -> ExitCode {
-    match standalone::run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ standalone::Error::Trust { .. }) => fail(USAGE, &Unsimulated(error)),
-        Err(error) => fail(1, &Unsimulated(error)),
-    }
+    let Err(error) = standalone::run(options).await else {
+        return ExitCode::SUCCESS;
+    };
+    let advice = advice::of_simulation(&error);
+    let code = match error {
+        standalone::Error::Trust { .. } => USAGE,
+        _ => 1,
+    };
+    fail(code, &Advised(&Unsimulated(error), advice))
 }
 
 #[cfg(feature = "sim")]

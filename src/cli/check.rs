@@ -5,7 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::{USAGE, fail, say};
+use super::{
+    USAGE,
+    advice::{self, Advised},
+    fail, say,
+};
 use crate::{
     app,
     config::{Config, Flags, Sources, effective},
@@ -31,7 +35,7 @@ impl Check {
             Err(error) => return fail(USAGE, &error),
         };
         if let Err(error) = app::check(config).await {
-            return fail(USAGE, &error);
+            return fail(USAGE, &Advised(&error, advice::of_gateway(&error)));
         }
         if self.quiet {
             return ExitCode::SUCCESS;

@@ -368,6 +368,36 @@ async fn output_that_nobody_reads_any_more_is_no_failure() {
     running.stop("TERM").await;
 }
 
+/// A command line on a terminal, which util-linux makes.
+fn on_terminal(desk: &Desk, line: &str, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new("script");
+    command
+        .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .envs(environment.iter().copied())
+        .current_dir(desk.folder.path())
+        .stdin(Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn who_waits_at_a_terminal_is_told_what_for() {
+    let desk = Desk::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = taken.local_addr().unwrap();
+    let binary = env!("CARGO_BIN_EXE_bitrix24-gateway");
+    let line = format!("{binary} call ListBots --address {silent} --connect-timeout 1500ms");
+    let ended = Ended::of(on_terminal(&desk, &line, &[("TERM", "xterm")])).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let waiting = format!("asking http://{silent} for its API ... 1 s");
+    assert!(ended.out.contains(&waiting), "{ended:?}");
+    assert!(
+        ended.out.contains("did not answer within 1.5s"),
+        "{ended:?}"
+    );
+}
+
 #[tokio::test]
 async fn colours_are_for_terminals_whose_people_want_them() {
     let desk = Desk::new().await;
@@ -379,15 +409,7 @@ async fn colours_are_for_terminals_whose_people_want_them() {
         (&[("TERM", "xterm"), ("NO_COLOR", "1")], false),
         (&[("TERM", "dumb")], false),
     ] {
-        // A terminal, made by util-linux.
-        let mut command = Command::new("script");
-        command
-            .args(["--quiet", "--return", "--command", &list, "/dev/null"])
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(environment.iter().copied())
-            .current_dir(desk.folder.path())
-            .stdin(Stdio::null());
+        let command = on_terminal(&desk, &list, environment);
         let ended = Ended::of(command).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert!(ended.out.contains("RegisterBot"), "{ended:?}");

@@ -193,9 +193,11 @@ func run(stopping context.Context, address string) error {
 		return err
 	}
 	defer connection.Close()
-	b := &bot{pb.NewBotServiceClient(connection), pb.NewEventServiceClient(connection), stopping}
 	var inHand sync.WaitGroup
 	defer inHand.Wait()
+	stopping, stop := context.WithCancel(stopping) // also when it gives up by itself
+	defer stop()
+	b := &bot{pb.NewBotServiceClient(connection), pb.NewEventServiceClient(connection), stopping}
 	registered := false
 	for tries := 0; ; tries++ {
 		if !registered {

@@ -126,8 +126,9 @@ def main():
         try:
             work(channel, workers)
         except KeyboardInterrupt:
-            stopping.set()
             logging.info("stopping: what is in hand is finished first")
+        finally:
+            stopping.set()
     logging.info("stopped")
 
 
