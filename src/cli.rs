@@ -1,14 +1,22 @@
 //! The command line.
 
+mod advice;
+mod call;
 mod callers;
 mod check;
+mod completions;
 mod healthcheck;
 mod keys;
+#[cfg(feature = "sim")]
+mod new_bot;
 mod place;
 mod portals;
+mod progress;
+mod reach;
 mod relay;
 mod store;
 mod subscriptions;
+mod tail;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,10 +24,12 @@ use std::{path::PathBuf, process::ExitCode};
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
+#[cfg(feature = "sim")]
+use self::new_bot::NewBot;
 use self::{
-    callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
-    portals::PortalsCommand, relay::RelayCommand, store::StoreCommand,
-    subscriptions::SubscriptionsCommand,
+    advice::Advised, call::Call, callers::CallersCommand, check::Check, completions::Completions,
+    healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand,
+    store::StoreCommand, subscriptions::SubscriptionsCommand, tail::TailCommand,
 };
 use crate::{
     app::{self, App},
@@ -27,6 +37,7 @@ use crate::{
     config::{self, Config, Flags, Sources},
     fault::Chain,
     grpc, http, lifecycle, telemetry,
+    terminal::{Screen, Unwritten},
 };
 
 /// One typed gRPC API in front of Bitrix24 chat-bots.
@@ -51,6 +62,13 @@ enum Command {
     /// Run a simulated Bitrix24 portal to test bots against; prints its addresses as one line of JSON.
     #[cfg(feature = "sim")]
     Sim(standalone::Options),
+    /// Write a small bot into a new folder, with its dependencies and a test that uses the simulated portal.
+    #[cfg(feature = "sim")]
+    NewBot(NewBot),
+    /// Call any RPC of a gateway by its name, with JSON in and out.
+    Call(Call),
+    /// Show the events of bots as they come.
+    Tail(TailCommand),
     /// Print every setting with its default and meaning.
     Defaults,
     /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
@@ -70,6 +88,8 @@ enum Command {
     /// What waits in the named subscriptions: list them, see, redrive and drop what was set aside.
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// Print what lets a shell complete the command line.
+    Completions(Completions),
 }
 
 #[derive(Debug, Args)]
@@ -113,11 +133,12 @@ impl Cli {
             },
             #[cfg(feature = "sim")]
             Command::Sim(options) => simulate(options).await,
-            #[expect(clippy::print_stdout, reason = "it is what the command is for")]
-            Command::Defaults => {
-                print!("{}", config::DEFAULTS);
-                ExitCode::SUCCESS
-            }
+            #[cfg(feature = "sim")]
+            Command::NewBot(new_bot) => new_bot.run(),
+            Command::Defaults => printed(config::DEFAULTS),
+            Command::Call(call) => call.run().await,
+            Command::Tail(tail) => Box::pin(tail.run()).await,
+            Command::Completions(completions) => completions.run(),
             Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(command) => ended(Box::pin(command.run()).await),
@@ -152,6 +173,19 @@ fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error) => fail(1, &Advised(&error, advice::of_keeping(&error))),
+    }
+}
+
+/// Whether somebody at a terminal wants colours.
+fn colours() -> bool {
+    Sources::of_process(None, Flags::default()).wants_colours()
+}
+
+/// Prints a text that was asked for.
+fn printed(text: &str) -> ExitCode {
+    match Screen::new(false).line(text.trim_end()) {
+        Ok(()) | Err(Unwritten::Closed) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error),
     }
 }
@@ -193,9 +227,9 @@ impl Serve {
                 | app::Error::Door(grpc::Error::Tls(_))
                 | app::Error::Http(http::Error::Tls(_))),
             ) => {
-                return fail(USAGE, &error);
+                return fail(USAGE, &Advised(&error, advice::of_gateway(&error)));
             }
-            Err(error) => return fail(1, &error),
+            Err(error) => return fail(1, &Advised(&error, advice::of_gateway(&error))),
         };
         if let Some(path) = app.created_key_file() {
             tracing::warn!(
@@ -218,7 +252,7 @@ impl Serve {
         tokio::select! {
             ended = app.run() => match ended {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(1, &error),
+                Err(error) => fail(1, &Advised(&error, advice::of_gateway(&error))),
             },
             () = told_twice => fail(1, &Hurried),
         }
@@ -241,11 +275,15 @@ impl Serve {
 
 #[cfg(feature = "sim")]
 async fn simulate(options: standalone::Options) -> ExitCode {
-    match standalone::run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ standalone::Error::Trust { .. }) => fail(USAGE, &Unsimulated(error)),
-        Err(error) => fail(1, &Unsimulated(error)),
-    }
+    let Err(error) = standalone::run(options).await else {
+        return ExitCode::SUCCESS;
+    };
+    let advice = advice::of_simulation(&error);
+    let code = match error {
+        standalone::Error::Trust { .. } => USAGE,
+        _ => 1,
+    };
+    fail(code, &Advised(&Unsimulated(error), advice))
 }
 
 #[cfg(feature = "sim")]

@@ -45,6 +45,7 @@ pub use self::{
 pub(crate) use self::{
     audit::{POD, is_pod},
     door::{Connection, Door, Local},
+    ending::name as code_name,
     status::trailers,
 };
 use self::{door::guard::Guard, measure::Measure, traces::Traces};

@@ -15,16 +15,21 @@
 //! ```
 //!
 //! Modules stand here in bands, highest first; a module imports only from bands below its own, which
-//! a test holds. `tonic` and the generated code live only in `grpc` and what wires it, `axum` only in
+//! a test holds. `tonic` and the generated code live only in `grpc`, its client
+//! `terminal` and what wires them, `axum` only in
 //! `http`, `reqwest` only in `portal/transport` and `telemetry/otlp`, and the environment is read only in `config`.
 
 pub mod cli;
 #[cfg(feature = "sim")]
 pub mod demo;
+#[cfg(feature = "sim")]
+pub mod scaffold;
 
 pub mod app;
 
 pub mod config;
+
+pub mod terminal;
 
 pub mod relay;
 

@@ -27,11 +27,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::{identity::Identity, pass::Way, upstream::Upstream};
+pub(crate) use self::identity::Identity;
 pub use self::{
     identity::{Error as IdentityError, Files},
     upstream::Target,
 };
+use self::{pass::Way, upstream::Upstream};
 use crate::{
     fault::Chain,
     grpc::{Connection, Door, Error as DoorError, Local},

@@ -16,8 +16,12 @@ mod admitting;
 mod breaking;
 #[path = "cli/callers.rs"]
 mod callers;
+#[path = "cli/calling.rs"]
+mod calling;
 #[path = "cli/checking.rs"]
 mod checking;
+#[path = "cli/completing.rs"]
+mod completing;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/keeping.rs"]
@@ -28,11 +32,15 @@ mod looking;
 mod process;
 #[path = "cli/relaying.rs"]
 mod relaying;
+#[path = "cli/scaffolding.rs"]
+mod scaffolding;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/simulating.rs"]
 mod simulating;
 #[path = "cli/subscribing.rs"]
 mod subscribing;
+#[path = "cli/tailing.rs"]
+mod tailing;
 #[path = "cli/tracing.rs"]
 mod tracing;

@@ -5,7 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::{USAGE, fail, say};
+use super::{
+    USAGE,
+    advice::{self, Advised},
+    fail, say,
+};
 use crate::{
     app,
     config::{self, Config, Flags, Relaying, Sources, effective},
@@ -36,7 +40,7 @@ impl Check {
             gateway_can(&sources).await
         };
         if let Err(wrong) = usable {
-            return fail(USAGE, &wrong);
+            return fail(USAGE, &Advised(&wrong, wrong.advice()));
         }
         if self.quiet {
             return ExitCode::SUCCESS;
@@ -73,6 +77,16 @@ enum Wrong {
     Log(#[from] telemetry::Error),
     #[error(transparent)]
     Relay(#[from] relay::Error),
+}
+
+impl Wrong {
+    /// What to try.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Gateway(error) => advice::of_gateway(error),
+            Self::Config(_) | Self::Log(_) | Self::Relay(_) => "",
+        }
+    }
 }
 
 async fn gateway_can(sources: &Sources) -> Result<(), Wrong> {

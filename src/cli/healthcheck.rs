@@ -42,13 +42,17 @@ pub(super) struct Healthcheck {
 enum Ill {
     #[error(transparent)]
     Config(#[from] config::Error),
-    #[error("`admin.listen` is empty: there is nothing to ask")]
+    #[error(
+        "`admin.listen` is empty: there is nothing to ask; set it, or name an address with --url"
+    )]
     Nowhere,
     #[error("`admin.listen` has port 0: name the address with --url")]
     AnyPort,
     #[error("--url must begin with http:// and a host, not \"{0}\"")]
     Url(Uri),
-    #[error("{at} does not answer: {cause}")]
+    #[error(
+        "{at} does not answer: {cause}; look whether the gateway runs, with this `admin.listen`"
+    )]
     Silent {
         at: String,
         #[source]

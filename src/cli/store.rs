@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 
-use super::{Trouble, place::Place, say};
+use super::{Trouble, place::Place, progress::working, say};
 use crate::{
     admin::{Command, Done},
     clock::Clock,
@@ -59,7 +59,8 @@ impl StoreCommand {
         let clock = Clock::system();
         match self {
             Self::Check { place } => {
-                let report = examine(&place.find()?.store)?;
+                let store = place.find()?.store;
+                let report = working("looking it over", move || examine(&store)).await?;
                 tell(&report);
                 return Ok(match report.is_sound() {
                     true => ExitCode::SUCCESS,
@@ -68,8 +69,11 @@ impl StoreCommand {
             }
             Self::Backup { file, force, place } => {
                 let dir = place.find()?.store.dir;
-                let copied = backup(&dir, &file, force, clock.now())?;
-                say(&format!("copied to {}", file.display()));
+                let copied_to = format!("copied to {}", file.display());
+                let now = clock.now();
+                let copying = working("copying", move || backup(&dir, &file, force, now));
+                let copied = copying.await?;
+                say(&copied_to);
                 describe(&copied);
                 say("the copy opens with these keys only, and holds none of them");
             }
@@ -84,8 +88,10 @@ impl StoreCommand {
                     active: activate,
                     redeliver,
                 };
-                let restored = restore(&config, &file, released, &clock)?;
-                say(&format!("restored to {}", config.dir.display()));
+                let restored_to = format!("restored to {}", config.dir.display());
+                let restoring = move || restore(&config, &file, released, &clock);
+                let restored = working("restoring", restoring).await?;
+                say(&restored_to);
                 describe(&restored);
                 say(if activate {
                     "its portals are called from the next start on"

@@ -57,6 +57,18 @@ impl Sources {
 }
 
 impl Sources {
+    /// Whether a terminal may be written to in colours: not if `NO_COLOR` is set (no-color.org), nor where it
+    /// says that it can do nothing.
+    #[must_use]
+    pub fn wants_colours(&self) -> bool {
+        let value = |name: &str| {
+            let named = |(key, _): &&(String, String)| key == name;
+            let found = self.environment.iter().find(named);
+            found.map_or("", |(_, value)| value.as_str())
+        };
+        value("NO_COLOR").is_empty() && value("TERM") != "dumb"
+    }
+
     /// The task that a test wants to see panic; nobody else's build listens.
     pub(super) fn fault(&self) -> Fault {
         let named = |(key, _): &&(String, String)| key == "BITRIX24_GATEWAY_TEST_PANIC";

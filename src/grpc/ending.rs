@@ -28,7 +28,7 @@ pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
 }
 
 /// A code as gRPC writes it.
-pub(super) const fn name(code: Code) -> &'static str {
+pub(crate) const fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

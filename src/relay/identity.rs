@@ -67,7 +67,7 @@ struct Held([Zeroizing<Vec<u8>>; 4]);
 
 /// The identity as the files say. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Identity(Arc<Inner>);
+pub(crate) struct Identity(Arc<Inner>);
 
 struct Inner {
     files: Files,
@@ -82,7 +82,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    pub(super) async fn load(files: Files) -> Result<Self, Error> {
+    pub(crate) async fn load(files: Files) -> Result<Self, Error> {
         let held = read(files.clone()).await?;
         let current = RwLock::new(shown(&files, &held)?);
         let read = held.fingerprint();
@@ -94,13 +94,13 @@ impl Identity {
     }
 
     /// How connections to the gateway are made secret.
-    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
         let current = self.0.current.read();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner).tls)
     }
 
     /// What calls show in `authorization`.
-    pub(super) fn bearer(&self) -> Option<HeaderValue> {
+    pub(crate) fn bearer(&self) -> Option<HeaderValue> {
         let current = self.0.current.read();
         let current = current.unwrap_or_else(PoisonError::into_inner);
         current.bearer.clone()

@@ -201,3 +201,47 @@ async fn store_that_cannot_be_made_is_told() {
     let line = told(&desk, 1, &["--store", "damaged"], &[]).await;
     says(&line, &["store", "damaged"]);
 }
+
+#[tokio::test]
+async fn what_is_wrong_comes_with_what_to_try() {
+    let desk = Desk::new().await;
+    let running = Running::of(desk.serve(&[], &[])).await;
+    let taken = running.address.to_string();
+    let busy = told(&desk, 1, &["--listen", &taken, "--store", "other"], &[]).await;
+    says(
+        &busy,
+        &["cannot listen on", "or name another address with --listen"],
+    );
+    running.stop("TERM").await;
+
+    for (arguments, code, advice) in [
+        (
+            &["store", "check", "--store", "nowhere"][..],
+            1,
+            "`serve` makes one",
+        ),
+        (
+            &["keys", "list", "--store", "nowhere"],
+            1,
+            "name its folder with --store or --config",
+        ),
+        (
+            &["healthcheck", "--url", "http://127.0.0.1:1/"],
+            1,
+            "look whether the gateway runs",
+        ),
+        (
+            &["sim", "--dir", "nowhere"],
+            1,
+            "where you may write with --dir",
+        ),
+        (
+            &["sim", "--trust", "nowhere"],
+            2,
+            "certificates (PEM) with --trust",
+        ),
+    ] {
+        let ended = Ended::of(desk.bare(arguments)).await;
+        says(ended.failure(code), &[advice]);
+    }
+}

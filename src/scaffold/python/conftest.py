@@ -1,0 +1,1 @@
+pytest_plugins = ["bitrix24_gateway_testing"]
