@@ -29,7 +29,7 @@ use crate::{
     portal::{self, Portals},
     store::{self, Opened, Store},
     telemetry::{
-        self, Measurements, Render,
+        self, Measurements, Recent, Render,
         otlp::{self, Otlp},
     },
 };
@@ -197,6 +197,7 @@ impl App {
             audit: Audit::default(),
             meter: meter.clone(),
             failures: Failures::default(),
+            recent: Recent::new(clock),
             tracer,
         };
         let asked = config.grpc.door.listen;
