@@ -233,6 +233,7 @@ impl App {
             portals: portals.clone(),
             callers: callers.clone(),
             subscriptions: events.subscriptions().clone(),
+            diagnosis: diagnosis.clone(),
             authorizations: http.as_ref().map(http::Server::authorizations),
         };
         let admin = match keeping::commands(config.admin, &store, clock, names, live, &life) {

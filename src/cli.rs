@@ -2,6 +2,7 @@
 
 mod callers;
 mod check;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod place;
@@ -17,8 +18,8 @@ use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
-    callers::CallersCommand, check::Check, healthcheck::Healthcheck, keys::KeysCommand,
-    portals::PortalsCommand, relay::RelayCommand, store::StoreCommand,
+    callers::CallersCommand, check::Check, doctor::Doctor, healthcheck::Healthcheck,
+    keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand, store::StoreCommand,
     subscriptions::SubscriptionsCommand,
 };
 use crate::{
@@ -55,6 +56,8 @@ enum Command {
     Defaults,
     /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
     Check(Check),
+    /// Say why a bot is silent, and how far one gets with a portal: exit code 0 if nothing is broken, else 1.
+    Doctor(Doctor),
     /// Look the store over, copy it, restore a copy.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -118,6 +121,7 @@ impl Cli {
                 print!("{}", config::DEFAULTS);
                 ExitCode::SUCCESS
             }
+            Command::Doctor(doctor) => ended(Box::pin(doctor.run()).await),
             Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(command) => ended(Box::pin(command.run()).await),
@@ -142,6 +146,9 @@ enum Trouble {
     /// A secret was expected.
     #[error("standard input cannot be read: {0}")]
     Input(#[source] std::io::Error),
+    /// Portals cannot be asked.
+    #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
+    Transport(#[from] crate::portal::transport::Error),
     /// It was not done.
     #[error(transparent)]
     Admin(#[from] crate::admin::Error),
@@ -151,7 +158,7 @@ enum Trouble {
 fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
     match outcome {
         Ok(code) => code,
-        Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error @ (Trouble::Config(_) | Trouble::Transport(_))) => fail(USAGE, &error),
         Err(error) => fail(1, &error),
     }
 }

@@ -18,6 +18,8 @@ mod breaking;
 mod callers;
 #[path = "cli/checking.rs"]
 mod checking;
+#[path = "cli/doctoring.rs"]
+mod doctoring;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/keeping.rs"]

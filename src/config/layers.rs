@@ -57,6 +57,13 @@ impl Sources {
 }
 
 impl Sources {
+    /// Whether whoever calls wants no colours, by the variable that programs agree upon.
+    #[must_use]
+    pub fn want_no_colours(&self) -> bool {
+        let mut set = self.environment.iter();
+        set.any(|(key, value)| key == "NO_COLOR" && !value.is_empty())
+    }
+
     /// The task that a test wants to see panic; nobody else's build listens.
     pub(super) fn fault(&self) -> Fault {
         let named = |(key, _): &&(String, String)| key == "BITRIX24_GATEWAY_TEST_PANIC";
