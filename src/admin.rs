@@ -15,6 +15,7 @@
 
 mod callers;
 mod client;
+mod doctor;
 mod keeper;
 mod portals;
 mod server;
@@ -32,7 +33,7 @@ pub use self::{
     keeper::{Keeper, Live, Names},
     server::Server,
 };
-use crate::{callers::Written, store};
+use crate::{callers::Written, diagnosis::Report, store};
 
 /// What to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,6 +136,15 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Ask portals how far one gets, and tell why a bot is silent.
+    Doctor {
+        /// This portal only.
+        #[serde(default)]
+        portal: Option<String>,
+        /// The bot.
+        #[serde(default)]
+        bot: Option<String>,
+    },
 }
 
 /// A secret on its way. Never shown by `Debug`.
@@ -224,6 +234,11 @@ pub enum Done {
     },
     /// A subscription is gone.
     SubscriptionDeleted {},
+    /// What was found out.
+    Diagnosed {
+        /// That.
+        report: Report,
+    },
 }
 
 /// Where a name comes from.
@@ -356,6 +371,7 @@ impl Command {
                 | Self::PortalsList {}
                 | Self::SubscriptionsList {}
                 | Self::SubscriptionsAside { .. }
+                | Self::Doctor { .. }
         )
     }
 
@@ -380,6 +396,7 @@ impl Command {
             Self::SubscriptionsRedrive { .. } => "subscriptions redrive",
             Self::SubscriptionsDrop { .. } => "subscriptions drop",
             Self::SubscriptionsDelete { .. } => "subscriptions delete",
+            Self::Doctor { .. } => "doctor",
         }
     }
 
@@ -391,6 +408,7 @@ impl Command {
             | Self::KeysRotate {}
             | Self::CallersList {}
             | Self::SubscriptionsList {}
+            | Self::Doctor { .. }
             | Self::PortalsList {} => {}
             Self::SubscriptionsAside { caller, name }
             | Self::SubscriptionsRedrive { caller, name, .. }

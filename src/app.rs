@@ -21,6 +21,7 @@ use crate::{
     callers::{self, Callers, service_account::ServiceAccounts},
     clock::Clock,
     config::{self, AdminSocket, Config, Reload, Reread},
+    diagnosis::Diagnosis,
     events::Events,
     fault::Chain,
     grpc::{self, Audit, Failures, HealthService, Ledger, Parts, Server},
@@ -29,7 +30,7 @@ use crate::{
     portal::{self, Portals},
     store::{self, Opened, Store},
     telemetry::{
-        self, Measurements, Render,
+        self, Measurements, Recent, Render,
         otlp::{self, Otlp},
     },
 };
@@ -180,9 +181,17 @@ impl App {
         if unclean {
             life.spawn(
                 "look over the store",
-                look_over(store.clone(), life.clone()),
+                health::look_over(store.clone(), life.clone()),
             );
         }
+        let recent = Recent::new(clock);
+        let diagnosis = Diagnosis::new(
+            store.clone(),
+            (portals.clone(), bots.clone(), events.clone()),
+            callers.clone(),
+            (life.health().clone(), recent.clone()),
+            clock,
+        );
         let accounts = config.service_accounts;
         let accounts = accounts.map(|accounts| ServiceAccounts::new(accounts, clock));
         let parts = Parts {
@@ -197,6 +206,7 @@ impl App {
             audit: Audit::default(),
             meter: meter.clone(),
             failures: Failures::default(),
+            recent: recent.clone(),
             tracer,
         };
         let asked = config.grpc.door.listen;
@@ -223,6 +233,7 @@ impl App {
             portals: portals.clone(),
             callers: callers.clone(),
             subscriptions: events.subscriptions().clone(),
+            diagnosis: diagnosis.clone(),
             authorizations: http.as_ref().map(http::Server::authorizations),
         };
         let admin = match keeping::commands(config.admin, &store, clock, names, live, &life) {
@@ -232,6 +243,9 @@ impl App {
                 return Err(error);
             }
         };
+        if let Some(lookout) = &lookout {
+            lookout.window.open(diagnosis);
+        }
         let unheard = |cause| grpc::Error::Listen(asked, cause);
         Ok(Self {
             admin,
@@ -425,18 +439,5 @@ fn listen(
             error!(path = %path.display(), %error, "no commands are taken: set `admin.socket`");
             Ok(None)
         }
-    }
-}
-
-/// After a crash: says whether the store is sound, while the gateway works already.
-async fn look_over(store: Store, life: Lifecycle) {
-    info!("the process before did not close the store: looking it over");
-    let checked = tokio::select! {
-        checked = store.check() => checked,
-        () = life.stop().cancelled() => return,
-    };
-    match checked {
-        Ok(()) => info!("the store is sound"),
-        Err(error) => error!(error = %Chain(&error), "the store is not sound"),
     }
 }

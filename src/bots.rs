@@ -20,6 +20,7 @@ mod mode;
 mod register;
 mod registration;
 mod rotation;
+mod said;
 mod settle;
 mod suspicion;
 mod update;
@@ -55,6 +56,7 @@ pub(crate) use hook::Receiver;
 pub use messages::{Busy, KeyboardChange, Message, MessageChange, MessageName, SentMessage};
 pub(crate) use metrics::commands;
 pub use registration::{Adoption, AdoptionStart, IfExists, Outcome, Registered, Registration};
+pub use said::LastSaid;
 pub(crate) use suspicion::Sign;
 pub use update::Updated;
 pub use window::OPEN as ANSWER_WINDOW;
@@ -93,6 +95,7 @@ struct Inner {
     window: Mutex<window::Window>,
     /// When somebody else seemed to read the events of a bot, the last time.
     suspected: Mutex<BTreeMap<Name, Timestamp>>,
+    said: Mutex<BTreeMap<Name, LastSaid>>,
     /// One change of a bot at a time.
     changes: Turns<Name>,
     /// One answer to an event at a time.
@@ -139,6 +142,7 @@ impl Bots {
             drains: mode::Drains::default(),
             window: Mutex::default(),
             suspected: Mutex::new(suspected),
+            said: Mutex::default(),
             changes: Turns::default(),
             answers: Turns::default(),
             metrics: metrics::Metrics::new(meter),
@@ -180,6 +184,10 @@ impl Bots {
             .suspected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn said(&self) -> MutexGuard<'_, BTreeMap<Name, LastSaid>> {
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn window(&self) -> MutexGuard<'_, window::Window> {

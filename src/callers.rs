@@ -181,6 +181,12 @@ impl Policy {
         self.callers.is_empty()
     }
 
+    /// What the caller of a name may do, if there is one.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Grant>> {
+        self.open.as_ref().or_else(|| self.callers.get(name))
+    }
+
     /// Whose credential this is.
     #[must_use]
     pub fn find(&self, credential: &Credential) -> Option<&Arc<Grant>> {

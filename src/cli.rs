@@ -5,6 +5,7 @@ mod call;
 mod callers;
 mod check;
 mod completions;
+mod doctor;
 mod healthcheck;
 mod keys;
 #[cfg(feature = "sim")]
@@ -28,8 +29,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use self::new_bot::NewBot;
 use self::{
     advice::Advised, call::Call, callers::CallersCommand, check::Check, completions::Completions,
-    healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand, relay::RelayCommand,
-    store::StoreCommand, subscriptions::SubscriptionsCommand, tail::TailCommand,
+    doctor::Doctor, healthcheck::Healthcheck, keys::KeysCommand, portals::PortalsCommand,
+    relay::RelayCommand, store::StoreCommand, subscriptions::SubscriptionsCommand,
+    tail::TailCommand,
 };
 use crate::{
     app::{self, App},
@@ -73,6 +75,8 @@ enum Command {
     Defaults,
     /// Say whether the configuration can be used, and what is in force then; opens and binds nothing.
     Check(Check),
+    /// Say why a bot is silent, and how far one gets with a portal: exit code 0 if nothing is broken, else 1.
+    Doctor(Doctor),
     /// Look the store over, copy it, restore a copy.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -139,6 +143,7 @@ impl Cli {
             Command::Call(call) => call.run().await,
             Command::Tail(tail) => Box::pin(tail.run()).await,
             Command::Completions(completions) => completions.run(),
+            Command::Doctor(doctor) => ended(Box::pin(doctor.run()).await),
             Command::Keys(command) => ended(Box::pin(command.run()).await),
             Command::Store(command) => ended(Box::pin(command.run()).await),
             Command::Callers(command) => ended(Box::pin(command.run()).await),
@@ -163,6 +168,9 @@ enum Trouble {
     /// A secret was expected.
     #[error("standard input cannot be read: {0}")]
     Input(#[source] std::io::Error),
+    /// Portals cannot be asked.
+    #[error("configuration: `outbound.ca_file`: {}", Chain(.0))]
+    Transport(#[from] crate::portal::transport::Error),
     /// It was not done.
     #[error(transparent)]
     Admin(#[from] crate::admin::Error),
@@ -172,7 +180,7 @@ enum Trouble {
 fn ended(outcome: Result<ExitCode, Trouble>) -> ExitCode {
     match outcome {
         Ok(code) => code,
-        Err(error @ Trouble::Config(_)) => fail(USAGE, &error),
+        Err(error @ (Trouble::Config(_) | Trouble::Transport(_))) => fail(USAGE, &error),
         Err(error) => fail(1, &Advised(&error, advice::of_keeping(&error))),
     }
 }

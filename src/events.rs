@@ -11,6 +11,7 @@
 //! Invariant: an offset is sent to a portal only after everything before it is durable.
 
 pub mod cursor;
+mod ears;
 pub mod entry;
 pub mod error;
 pub mod feed;
@@ -50,6 +51,7 @@ use crate::{
 use self::tail::Tail;
 pub use self::{
     cursor::Cursor,
+    ears::Ear,
     entry::{LogEntry, LogItem},
     error::Error,
     feed::{Feed, Next, Start},
@@ -91,6 +93,7 @@ struct Inner {
     tail: Arc<Tail>,
     subscriptions: Subscriptions,
     polls: Mutex<HashMap<PortalId, Progress>>,
+    ears: ears::Ears,
     listening: listening::Listening,
     metrics: metrics::Metrics,
     /// Of events that cannot be read or stored.
@@ -139,6 +142,7 @@ impl Events {
             tracer,
             tail,
             polls: Mutex::default(),
+            ears: ears::Ears::default(),
             listening: listening::Listening::default(),
             metrics: metrics::Metrics::new(meter, clock.now()),
             losses: LogLimit::new(LOSSES),
@@ -177,19 +181,34 @@ impl Events {
         );
     }
 
-    /// Opens a view of the log.
+    /// Opens a view of the log for a caller.
     ///
     /// # Errors
     ///
     /// When the start is a cursor of another log or of history that is gone.
     pub async fn feed(
         &self,
+        caller: &str,
         view: View,
         start: Start,
         stop: CancellationToken,
     ) -> Result<Feed, Error> {
         let tail = Arc::clone(&self.0.tail);
-        Feed::open(self.0.store.clone(), tail, view, start, stop).await
+        let open = self.0.ears.open(caller, &view);
+        let feed = Feed::open(self.0.store.clone(), tail, view, start, stop).await?;
+        Ok(feed.heard_by(open))
+    }
+
+    /// Who reads along without a name.
+    #[must_use]
+    pub fn ears(&self) -> Vec<Ear> {
+        self.0.ears.all()
+    }
+
+    /// Pause between two fetches of a quiet bot.
+    #[must_use]
+    pub fn idle_pause(&self) -> Duration {
+        self.0.config.idle_pause
     }
 
     /// How each portal is doing.

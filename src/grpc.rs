@@ -56,7 +56,7 @@ use crate::{
     lifecycle::Lifecycle,
     portal::Portals,
     proto::{DESCRIPTORS, v1},
-    telemetry::trace::Tracer,
+    telemetry::{Recent, trace::Tracer},
 };
 
 /// Where and how to listen.
@@ -106,6 +106,8 @@ pub struct Parts {
     pub meter: Meter,
     /// Tells of calls that failed.
     pub failures: Failures,
+    /// Remembers why calls failed.
+    pub recent: Recent,
     /// Begins the traces of calls and deliveries.
     pub tracer: Tracer,
 }
@@ -170,7 +172,7 @@ impl Server {
             config.share,
             parts.audit.clone(),
         );
-        let measure = Measure::new(&parts.meter);
+        let measure = Measure::new(&parts.meter, parts.recent.clone());
         door.measured_by(&parts.meter);
         let traces = Traces(parts.tracer.clone());
         let routes = routes(&config, parts, health);

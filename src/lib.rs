@@ -39,6 +39,8 @@ pub mod grpc;
 
 pub mod http;
 
+pub mod diagnosis;
+
 pub mod events;
 
 pub mod bots;

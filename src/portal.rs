@@ -48,6 +48,7 @@ pub mod wire;
 mod all;
 mod board;
 mod details;
+mod direct;
 mod fresh;
 mod install;
 
@@ -78,7 +79,8 @@ pub use assume::{Assume, Assumption, Switch};
 pub use auth::WebhookUrl;
 pub use board::{Change, LOOK, Place, What};
 pub use bot_key::{BotKey, BotSecret};
-pub use call::{Call, Guard, Patience};
+pub use call::{Call, Guard, Lane, Patience};
+pub use direct::Direct;
 pub use error::{Cause, Error};
 pub use fresh::Fresh;
 pub use hold::Hold;
@@ -263,6 +265,12 @@ impl Portal {
     #[must_use]
     pub fn waiting(&self) -> Waiting {
         self.0.queue.waiting()
+    }
+
+    /// The same by their callers; empty for ourselves.
+    #[must_use]
+    pub fn waiting_callers(&self) -> Vec<(Lane, Arc<str>, usize)> {
+        self.0.queue.waiting_callers()
     }
 
     /// Calls a method when its turn comes, and again where that is safe.

@@ -4,13 +4,17 @@ mod format;
 mod lines;
 mod measurements;
 pub mod otlp;
+mod recent;
 pub mod trace;
 
 use std::{any::Any, io::IsTerminal as _};
 
 pub(crate) use self::lines::flush;
-pub use self::measurements::{Measurements, Render};
 use self::{format::Traced, lines::Lines, trace::Tracer};
+pub use self::{
+    measurements::{Measurements, Render},
+    recent::{Failed, Recent},
+};
 use opentelemetry::metrics::Meter;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};

@@ -8,6 +8,7 @@ use super::{Command, Done, Error};
 use crate::{
     callers::{Callers, Roster},
     clock::Clock,
+    diagnosis::Diagnosis,
     events::Subscriptions,
     http::Authorizations,
     ids::PortalId,
@@ -43,6 +44,8 @@ pub struct Live {
     pub callers: Callers,
     /// The named subscriptions.
     pub subscriptions: Subscriptions,
+    /// Why bots are silent.
+    pub diagnosis: Diagnosis,
     /// Where links are made; nowhere while nothing is received over HTTP.
     pub authorizations: Option<Authorizations>,
 }
@@ -66,7 +69,11 @@ impl Keeper {
     ///
     /// When it cannot be done; then nothing changed.
     pub async fn run(&self, command: Command) -> Result<Done, Error> {
-        let _alone = self.one_at_a_time.lock().await;
+        let _alone = match command {
+            // It changes nothing, and portals may keep it waiting.
+            Command::Doctor { .. } => None,
+            _ => Some(self.one_at_a_time.lock().await),
+        };
         match command {
             Command::StoreActivate {} => self.activate().await,
             Command::KeysRotate {} => {
@@ -116,6 +123,9 @@ impl Keeper {
             } => self.drop_events(&caller, &name, &events).await,
             Command::SubscriptionsDelete { caller, name } => {
                 self.delete_subscription(&caller, &name).await
+            }
+            Command::Doctor { portal, bot } => {
+                Box::pin(self.doctor(portal.as_deref(), bot.as_deref())).await
             }
         }
     }

@@ -10,7 +10,10 @@ use super::{Error, PROBE};
 use crate::{
     fault::Chain,
     grpc::HealthService,
-    http::{self, ops},
+    http::{
+        self,
+        ops::{self, Window},
+    },
     lifecycle::{Health, Lifecycle, Part},
     store::{self, Opened, Store},
     telemetry::Render,
@@ -20,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lookout {
     pub(super) address: Option<SocketAddr>,
+    pub(super) window: Window,
     _stop: DropGuard,
 }
 
@@ -44,14 +48,17 @@ pub(super) async fn look_out(
         }
         Err(cause) => return Err(Error::Lookout(cause)),
     };
+    let window = Window::default();
+    let server = server.showing(window.clone());
     let address = server.address().ok();
     if let Some(address) = address {
-        info!(admin.address = %address, "health and metrics are shown over HTTP");
+        info!(admin.address = %address, "health, metrics and a page for operators are shown over HTTP");
     }
     let apart = life.apart();
     apart.spawn("admin HTTP", server.run(apart.clone()));
     Ok(Some(Lookout {
         address,
+        window,
         _stop: apart.stop().clone().drop_guard(),
     }))
 }
@@ -133,5 +140,18 @@ pub(super) async fn watch_store(store: Store, life: Lifecycle) -> Result<(), Err
                 }
             }
         }
+    }
+}
+
+/// After a crash: says whether the store is sound, while the gateway works already.
+pub(super) async fn look_over(store: Store, life: Lifecycle) {
+    info!("the process before did not close the store: looking it over");
+    let checked = tokio::select! {
+        checked = store.check() => checked,
+        () = life.stop().cancelled() => return,
+    };
+    match checked {
+        Ok(()) => info!("the store is sound"),
+        Err(error) => error!(error = %Chain(&error), "the store is not sound"),
     }
 }

@@ -143,6 +143,7 @@ impl Bots {
 
     /// A final answer came to its end.
     fn note_outcome(&self, bot: &Identity, to: To, outcome: &Result<Answered, Error>) {
+        self.note_said(&bot.name, true, outcome.as_ref().err());
         if let Ok(portal) = self.portal(&bot.name.0) {
             let now = self.0.clock.now();
             self.0.metrics.ended(portal.label(), to, outcome, now);

@@ -155,6 +155,7 @@ impl Bots {
         self.0.store.forget_bot(&name.0, &name.1).await?;
         self.trust(name).await?;
         self.known().remove(name);
+        self.said().remove(name);
         self.0.hooks.remove(&self.0.store, name);
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls that wait are told by the portal.

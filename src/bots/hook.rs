@@ -80,6 +80,12 @@ impl Bots {
         self.0.hooks.names().get(hook).cloned()
     }
 
+    /// Whether portals can post events to us.
+    #[must_use]
+    pub fn are_reachable(&self) -> bool {
+        self.0.hooks.are_reachable()
+    }
+
     /// Where the portal posts the events of a bot; `None` while nobody listens.
     pub(super) fn hook_of(&self, name: &Name) -> Option<SecretString> {
         let base = self.0.hooks.base.as_ref()?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Bots, Error,
+    directory::Identity,
     execute::done,
     wish::{Content, set},
 };
@@ -106,6 +107,17 @@ impl Bots {
     /// [`Error::UnknownBot`], or whatever the portal says.
     pub async fn send(&self, message: Message, patience: &Patience) -> Result<SentMessage, Error> {
         let bot = self.identity(&message.portal, &message.bot)?;
+        let sent = self.send_as(&bot, message, patience).await;
+        self.note_said(&bot.name, false, sent.as_ref().err());
+        sent
+    }
+
+    async fn send_as(
+        &self,
+        bot: &Identity,
+        message: Message,
+        patience: &Patience,
+    ) -> Result<SentMessage, Error> {
         let portal = self.portal(&message.portal)?;
         let keys = keys(message.forwards.len())?;
         let said = message.content.is_some();

@@ -67,7 +67,7 @@ pub(super) fn of_keeping(error: &Trouble) -> &'static str {
         }
         Trouble::Input(_) => "put what is asked for into a file, and `< FILE` behind the command",
         Trouble::Randomless(_) => "try again when the machine has started up",
-        Trouble::Config(_) | Trouble::Admin(_) => "",
+        Trouble::Config(_) | Trouble::Transport(_) | Trouble::Admin(_) => "",
     }
 }
 

@@ -25,9 +25,12 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn find(&self) -> Result<Keeping, config::Error> {
+        Keeping::load(&self.sources())
+    }
+
+    pub(super) fn sources(&self) -> Sources {
         let store = self.store.iter().map(|dir| ("store.dir", dir.clone()));
-        let flags = Flags(store.collect());
-        Keeping::load(&Sources::of_process(self.config.clone(), flags))
+        Sources::of_process(self.config.clone(), Flags(store.collect()))
     }
 
     /// Has a command done: by the gateway that runs, or here where none runs.

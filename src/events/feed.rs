@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cursor, Error, entry::LogEntry, reader::Reader, tail::Tail, view::View};
+use super::{Cursor, Error, ears::Open, entry::LogEntry, reader::Reader, tail::Tail, view::View};
 use crate::store::{Removed, Store};
 
 /// Where a reader begins.
@@ -64,6 +64,8 @@ pub struct Feed {
     /// What is missing, to be told before what is in the buffer.
     missing: VecDeque<Removed>,
     stop: CancellationToken,
+    /// Known as open as long as this is there.
+    _open: Option<Open>,
 }
 
 impl Feed {
@@ -82,7 +84,16 @@ impl Feed {
             buffer: VecDeque::new(),
             missing: missing.into(),
             stop,
+            _open: None,
         })
+    }
+
+    /// The same, known as open.
+    pub(super) fn heard_by(self, open: Open) -> Self {
+        Self {
+            _open: Some(open),
+            ..self
+        }
     }
 
     /// The position behind everything handed out so far.

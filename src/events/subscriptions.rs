@@ -12,6 +12,7 @@ mod manage;
 mod metrics;
 mod settings;
 mod stream;
+mod survey;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,11 +34,13 @@ pub use self::{
     manage::{Details, LaidAside},
     settings::{MAX_AGE, MAX_ATTEMPTS, MAX_PROCESSING, Settings, Wish},
     stream::{Delivered, Deliveries, Given},
+    survey::Survey,
 };
 use self::{
     hub::{Hub, message::Message},
     look::Looks,
     metrics::Instruments,
+    survey::Surveyed,
 };
 use super::{Error, feed::Start, reader::Reader, tail::Tail};
 use crate::{
@@ -70,6 +73,7 @@ struct Inner {
     changing: tokio::sync::Mutex<()>,
     instruments: Instruments,
     looks: Looks,
+    surveyed: Surveyed,
 }
 
 #[derive(Default)]
@@ -132,6 +136,7 @@ impl Subscriptions {
             changing: tokio::sync::Mutex::default(),
             instruments: Instruments::new(meter),
             looks,
+            surveyed: Surveyed::default(),
         })))
     }
 

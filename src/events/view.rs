@@ -54,6 +54,14 @@ impl View {
         self
     }
 
+    /// Whether commands of a bot are among it, or some of them.
+    #[must_use]
+    pub fn shows_commands_of(&self, portal: &PortalId, code: &BotCode) -> bool {
+        self.portal.as_ref().is_none_or(|it| it == portal)
+            && self.shows_bot(code)
+            && (self.kinds.is_empty() || self.kinds.contains(&Kind::CommandAdd))
+    }
+
     pub(super) fn shows_bot(&self, code: &BotCode) -> bool {
         self.bots.is_empty() || self.bots.contains(code)
     }

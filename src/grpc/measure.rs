@@ -1,7 +1,7 @@
 //! How long calls take and how they end, by RPC and code, and how many are under way.
 //!
 //! Outermost, so that what is refused at the door counts as well. A call lasts until the last byte of its
-//! response was taken; one that its caller left is `CANCELLED`.
+//! response was taken; one that its caller left is `CANCELLED`. What failed is remembered by its reason.
 
 use std::{
     convert::Infallible,
@@ -17,14 +17,17 @@ use opentelemetry::{
 };
 use tokio::time::Instant;
 use tonic::{
-    Code,
+    Code, Status,
     body::Body,
     codegen::http::{HeaderMap, Request, Response},
 };
 use tower::{Layer, Service};
 
-use super::ending::{Ending, Ends, code, name};
-use crate::callers::Rpc;
+use super::{
+    ending::{Ending, Ends, code, name},
+    status::published,
+};
+use crate::{callers::Rpc, telemetry::Recent};
 
 /// Seconds that calls take, as the conventions advise.
 const SECONDS: [f64; 14] = [
@@ -42,6 +45,7 @@ pub(super) struct Measure(Arc<Instruments>);
 struct Instruments {
     durations: Histogram<f64>,
     active: UpDownCounter<i64>,
+    recent: Recent,
 }
 
 /// Services that are measured.
@@ -60,7 +64,7 @@ struct Call {
 }
 
 impl Measure {
-    pub(super) fn new(meter: &Meter) -> Self {
+    pub(super) fn new(meter: &Meter, recent: Recent) -> Self {
         let durations = meter
             .f64_histogram("rpc.server.call.duration")
             .with_description("Duration of calls, from their arrival to the end of the response.")
@@ -73,6 +77,7 @@ impl Measure {
         Self(Arc::new(Instruments {
             durations: durations.build(),
             active: active.build(),
+            recent,
         }))
     }
 
@@ -90,13 +95,23 @@ impl Measure {
 
 impl Ends for Call {
     fn heed(&mut self, headers: &HeaderMap) {
-        self.ended = code(headers).or(self.ended);
+        let Some(code) = code(headers) else { return };
+        self.ended = Some(code);
+        if code != Code::Ok {
+            let status = Status::from_header_map(headers);
+            let reason = status.as_ref().and_then(published);
+            let reason = reason.unwrap_or_else(|| name(code));
+            let recent = &self.measure.0.recent;
+            recent.failed(self.method, reason);
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let Instruments { durations, active } = &*self.measure.0;
+        let Instruments {
+            durations, active, ..
+        } = &*self.measure.0;
         active.add(-1, &[rpc(self.method)]);
         let code = self.ended.unwrap_or(Code::Cancelled);
         let took = self.began.elapsed().as_secs_f64();

@@ -198,14 +198,7 @@ impl Failure {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::New(fault) => fault.reason().as_str(),
-            Self::Again(earlier) => {
-                let told = reason(earlier);
-                let known = Reason::ALL.iter().map(|reason| reason.as_str());
-                known
-                    .into_iter()
-                    .find(|name| *name == told)
-                    .unwrap_or_default()
-            }
+            Self::Again(earlier) => published(earlier).unwrap_or_default(),
         }
     }
 }
@@ -225,6 +218,13 @@ fn again(earlier: &Status, call_id: &str) -> Status {
 pub(crate) fn reason(status: &Status) -> String {
     let info = status.get_details_error_info();
     info.map(|info| info.reason).unwrap_or_default()
+}
+
+/// The same, if it is one of those that are published.
+pub(super) fn published(status: &Status) -> Option<&'static str> {
+    let told = reason(status);
+    let mut known = Reason::ALL.iter().map(|reason| reason.as_str());
+    known.find(|name| *name == told)
 }
 
 /// The status of a failure; `call_id` names the call in our log.

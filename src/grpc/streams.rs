@@ -77,7 +77,7 @@ pub(super) async fn open<T: Shows>(
         None => {
             let start = asked.start.unwrap_or(crate::events::Start::Now);
             let stop = parts.life.stop().clone();
-            let feed = events.feed(asked.view, start, stop);
+            let feed = events.feed(arrival.caller.name(), asked.view, start, stop);
             Source::Feed(Box::new(feed.await.map_err(refused)?))
         }
         Some(named) => {

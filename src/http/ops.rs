@@ -1,29 +1,50 @@
-//! What operators and their machines look at: `/livez`, `/readyz`, and `/metrics` where there are any.
+//! What operators and their machines look at: a page that says why a bot is silent, `/livez`, `/readyz`, and
+//! `/metrics` where there are any.
 //!
 //! Plain HTTP, read only, and no secrets, but for everybody who reaches the address: by default only
-//! this machine does. It answers from before the store is open until after the last call ended.
+//! this machine does. It answers from before the store is open until after the last call ended. What the
+//! page shows is gathered when somebody looks, and `guard` sees that no page of a stranger does.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+mod guard;
+mod html;
+mod page;
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use tracing::debug;
 
+use self::page::{Shown, page};
 use super::{
     Error,
+    html::private,
     listener::{Listener, Place},
 };
-use crate::lifecycle::{Health, Lifecycle};
+use crate::{
+    diagnosis::Diagnosis,
+    fault::Chain,
+    lifecycle::{Health, Lifecycle},
+};
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
 
 /// As Prometheus wants it.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a browser may do with the page: load its style and its script from here, and ask here again.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Where to answer, and what.
 #[derive(Debug, Clone)]
@@ -49,6 +70,17 @@ impl fmt::Debug for Metrics {
 /// Says in a line what is worth knowing beside being ready.
 pub type Note = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// What the page shows, once there is something. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Window(Arc<OnceLock<Diagnosis>>);
+
+impl Window {
+    /// Shows this from now on; the first counts.
+    pub fn open(&self, diagnosis: Diagnosis) {
+        let _shown_already = self.0.set(diagnosis);
+    }
+}
+
 /// A server that is bound and not yet serving.
 pub struct Server {
     listener: Listener,
@@ -60,6 +92,8 @@ struct Desk {
     health: Health,
     metrics: Option<Metrics>,
     note: Option<Note>,
+    window: Option<Window>,
+    on_loopback: bool,
 }
 
 impl fmt::Debug for Server {
@@ -90,8 +124,17 @@ impl Server {
                 health,
                 metrics: config.metrics,
                 note: None,
+                window: None,
+                on_loopback: config.listen.ip().is_loopback(),
             },
         })
+    }
+
+    /// Has a page.
+    #[must_use]
+    pub fn showing(mut self, window: Window) -> Self {
+        self.desk.window = Some(window);
+        self
     }
 
     /// Tells more to whoever asks whether it is ready, when it is.
@@ -123,7 +166,78 @@ fn routes(desk: Desk) -> Router {
     if desk.metrics.is_some() {
         routes = routes.route("/metrics", get(metrics));
     }
+    if desk.window.is_some() {
+        routes = routes
+            .route("/", get(look))
+            .route("/status.css", get(style))
+            .route("/status.js", get(script));
+    }
     routes.with_state(desk)
+}
+
+async fn look(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    if let Err(status) = guard::admit(&headers, desk.on_loopback) {
+        return (status, private()).into_response();
+    }
+    let failing = || {
+        let failing = desk.health.failing();
+        let failing = failing.borrow();
+        failing
+            .iter()
+            .map(|(part, why)| (part.to_string(), why.clone()))
+            .collect()
+    };
+    let diagnosis = desk.window.as_ref().and_then(|window| window.0.get());
+    let html = match diagnosis {
+        None => page(&Shown::Starting(failing())),
+        Some(diagnosis) => match diagnosis.facts().await {
+            Ok(facts) => page(&Shown::Facts(&facts)),
+            Err(error) => {
+                debug!(error = %Chain(&error), "nobody can see how the gateway is");
+                let mut failing: Vec<_> = failing();
+                if failing.is_empty() {
+                    failing.push(("store".to_owned(), "cannot be read".to_owned()));
+                }
+                page(&Shown::Starting(failing))
+            }
+        },
+    };
+    part("text/html; charset=utf-8", html)
+}
+
+async fn style(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    match guard::admit(&headers, desk.on_loopback) {
+        Ok(()) => part("text/css; charset=utf-8", include_str!("ops/status.css")),
+        Err(status) => (status, private()).into_response(),
+    }
+}
+
+async fn script(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    match guard::admit(&headers, desk.on_loopback) {
+        Ok(()) => part(
+            "text/javascript; charset=utf-8",
+            include_str!("ops/status.js"),
+        ),
+        Err(status) => (status, private()).into_response(),
+    }
+}
+
+/// A part of the page.
+fn part(kind: &'static str, body: impl IntoResponse) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ];
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    (private(), headers, body).into_response()
 }
 
 async fn live(State(desk): State<Desk>) -> Response {

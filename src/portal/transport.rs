@@ -18,23 +18,21 @@
 
 mod address;
 mod names;
+mod obstacle;
+mod trust;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Client, RequestBuilder, Response, header, redirect, retry};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use tracing::warn;
 
+use self::trust::tls;
 use super::Hold;
 use crate::telemetry::trace::Parent;
 
 pub use address::SecretUrl;
 pub use names::Names;
+pub use obstacle::Obstacle;
 
 /// How to reach portals.
 #[derive(Debug, Clone)]
@@ -324,31 +322,6 @@ const FORM: header::HeaderValue =
     header::HeaderValue::from_static("application/x-www-form-urlencoded");
 const AGENT: header::HeaderValue =
     header::HeaderValue::from_static(concat!("bitrix24-gateway/", env!("CARGO_PKG_VERSION")));
-
-fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    if let Some(pem) = extra_roots {
-        let mut found = false;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(Error::Certificates)?;
-            // The bundles of systems hold some that nobody can use.
-            match roots.add(certificate) {
-                Ok(()) => found = true,
-                Err(error) => warn!(%error, "a certificate to trust cannot be used"),
-            }
-        }
-        if !found {
-            return Err(Error::NoCertificate);
-        }
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
 
 fn text_of(response: &Response, name: &header::HeaderName) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())

@@ -7,11 +7,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Aside, Error, Filter, Store, SubscriptionId,
+    row::Fields,
     sqlite::{Failure, schema},
 };
+use crate::ids::{BotCode, PortalId};
 
 /// Numbers that one look for an event passes at most.
 const STRETCH: u64 = 10_000;
+
+/// Newest commands of the log among which the last one of each bot is looked for.
+const COMMANDS: i64 = 5_000;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +47,65 @@ pub struct First {
     pub looked: u64,
 }
 
+/// What came for a bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrivals {
+    /// The portal.
+    pub portal: PortalId,
+    /// The bot.
+    pub code: BotCode,
+    /// When a fetch last succeeded.
+    pub last_polled_at: Option<Timestamp>,
+    /// When the newest event of it was received that is kept.
+    pub last_event: Option<Timestamp>,
+    /// The newest command, if it is among the newest of all bots.
+    pub last_command: Option<LastCommand>,
+}
+
+/// The newest command of a bot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastCommand {
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Whether it was answered; `None` when nobody tried, or surely in vain.
+    pub answered: Option<bool>,
+}
+
 impl Store {
+    /// What came for each of our bots, by portal and code.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn arrivals(&self) -> Result<Vec<Arrivals>, Error> {
+        self.query(|connection, _| {
+            let mut commands = last_commands(connection)?;
+            let mut select = connection.prepare_cached(
+                "SELECT portal, code, last_polled_at,
+                     (SELECT received_at FROM log
+                      WHERE log.portal = bots.portal AND log.code = bots.code AND gap_why IS NULL
+                      ORDER BY seq DESC LIMIT 1) AS last_event
+                 FROM bots ORDER BY portal, code",
+            )?;
+            let mut rows = select.query([])?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                let row = Fields::new("bots", row);
+                let portal: PortalId = row.name("portal")?;
+                let code: BotCode = row.name("code")?;
+                let name = (portal.to_string(), code.to_string());
+                all.push(Arrivals {
+                    last_polled_at: row.time_if_any("last_polled_at")?,
+                    last_event: row.time_if_any("last_event")?,
+                    last_command: commands.remove(&name),
+                    portal,
+                    code,
+                });
+            }
+            Ok(all)
+        })
+        .await
+    }
+
     /// How much is kept.
     ///
     /// # Errors
@@ -121,6 +184,31 @@ impl Store {
         })
         .await
     }
+}
+
+/// The newest command of each bot that has one among the newest of all.
+fn last_commands(
+    connection: &Connection,
+) -> Result<BTreeMap<(String, String), LastCommand>, Failure> {
+    let mut select = connection.prepare_cached(
+        "SELECT portal, code, received_at,
+             (SELECT answered FROM answers WHERE answers.seq = last.seq) AS answered
+         FROM (SELECT portal, code, max(seq) AS seq, received_at
+               FROM (SELECT seq, portal, code, received_at FROM log
+                     WHERE command_id IS NOT NULL ORDER BY seq DESC LIMIT ?1)
+               GROUP BY portal, code) AS last",
+    )?;
+    let mut rows = select.query([COMMANDS])?;
+    let mut all = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let row = Fields::new("log", row);
+        let last = LastCommand {
+            received_at: row.time("received_at")?,
+            answered: row.get("answered")?,
+        };
+        all.insert((row.get("portal")?, row.get("code")?), last);
+    }
+    Ok(all)
 }
 
 fn backlogs(connection: &Connection) -> Result<BTreeMap<SubscriptionId, Backlog>, Failure> {

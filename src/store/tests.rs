@@ -1,5 +1,6 @@
 //! The store's promises, tried by force.
 
+mod arrivals;
 mod calls;
 mod copies;
 mod erase;

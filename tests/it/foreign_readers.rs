@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use bitrix24_gateway::proto::v1::{
-    self as pb, BotStatus, GapReason, subscribe_command_events_response::Item,
+use bitrix24_gateway::{
+    diagnosis::Step,
+    proto::v1::{self as pb, BotStatus, GapReason, subscribe_command_events_response::Item},
 };
 use bitrix24_sim::Fault;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
+    diagnosis::broken,
     intake::{refuse_appends, times_told},
     scene::{Scene, Stream, called, help, helper, until},
 };
@@ -107,6 +109,8 @@ async fn events_that_vanish_before_they_were_stored_put_the_bot_under_suspicion_
         refuse_appends(&scene.store_dir(), false);
         sleep(Duration::from_secs(70)).await;
         assert_eq!(status(&scene).await, BotStatus::ForeignReaderSuspected);
+        let (step, seen) = broken(&scene, "helper").await.unwrap();
+        assert_eq!(step, Step::Event, "{seen}");
     }
     // It goes on being fetched, and two signs of one suspicion are one gap.
     scene.anna_types("/help last");

@@ -24,6 +24,7 @@ mod callers;
 mod clock_set;
 mod commands;
 mod deadlines;
+mod diagnosis;
 mod event_faults;
 mod floods;
 mod foreign_readers;

@@ -75,6 +75,7 @@ struct Gateway {
     channel: Channel,
     address: SocketAddr,
     http: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     authorizations: Option<Authorizations>,
     measurements: Option<Render>,
 }
@@ -295,6 +296,11 @@ impl Scene {
         self.gateway.http.expect("`http.listen` is set")
     }
 
+    /// Where operators look.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.gateway.admin.expect("`admin.listen` is set")
+    }
+
     /// Where an operator gets links.
     pub(crate) fn authorizations(&self) -> Authorizations {
         let authorizations = self.gateway.authorizations.clone();
@@ -499,6 +505,7 @@ impl Gateway {
         let app = App::build(config, clock).await.unwrap();
         let address = app.address();
         let http = app.http_address();
+        let admin = app.admin_address();
         let authorizations = app.authorizations();
         let measurements = app.measurements();
         let life = app.lifecycle().clone();
@@ -514,6 +521,7 @@ impl Gateway {
             channel,
             address,
             http,
+            admin,
             authorizations,
             measurements,
         }

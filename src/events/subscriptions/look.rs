@@ -5,7 +5,7 @@
 //! are asked for.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,21 +13,20 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use opentelemetry::{KeyValue, metrics::Meter};
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::Notify,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    Member, Subscriptions,
-    hub::message::{Counted, Message},
+    Subscriptions,
     metrics::{Label, labels},
 };
 use crate::{
     clock::Clock,
     fault::Chain,
-    store::{self, SubscriptionId, look::Size},
+    store::{self, look::Size},
 };
 
 /// How often to look.
@@ -64,17 +63,9 @@ struct Standing {
     aside: BTreeMap<&'static str, u64>,
 }
 
-/// The first event that a subscription did not look at.
-#[derive(Default, Clone, Copy)]
-struct Unread {
-    looked: u64,
-    first: Option<(u64, Timestamp)>,
-}
-
 impl Subscriptions {
     /// Looks, until the process stops.
     pub(in crate::events) async fn keep_looking(self, stop: CancellationToken) {
-        let mut unread = HashMap::new();
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0;
@@ -91,7 +82,7 @@ impl Subscriptions {
             }
             let looked = tokio::select! {
                 () = stop.cancelled() => return,
-                looked = self.look(&mut unread, looks % COUNT == 0) => looked,
+                looked = self.look(looks % COUNT == 0) => looked,
             };
             match looked {
                 Ok(()) => looks += 1,
@@ -101,38 +92,23 @@ impl Subscriptions {
         }
     }
 
-    async fn look(
-        &self,
-        unread: &mut HashMap<SubscriptionId, Unread>,
-        count: bool,
-    ) -> Result<(), store::Error> {
+    async fn look(&self, count: bool) -> Result<(), store::Error> {
         let store = &self.0.store;
         let size = store.size().await?;
         let entries = match count {
             true => Some(store.entries().await?),
             false => None,
         };
-        let mut backlogs = store.backlogs().await?;
-        let members: Vec<_> = self.lock().by_id.values().cloned().collect();
-        unread.retain(|id, _| members.iter().any(|member| member.id == *id));
         let mut standings: BTreeMap<Label, Standing> = BTreeMap::new();
-        for member in members {
-            let counted = Self::counted(&member).await;
-            let scanned = counted.map_or(member.scanned, |counted| counted.scanned);
-            let backlog = backlogs.remove(&member.id).unwrap_or_default();
-            let first = unread.entry(member.id).or_default();
-            let first = self.first_unread(&member, scanned, first).await?;
-            let label = self.0.instruments.label(&member.owner, &member.name);
+        for one in self.survey().await? {
+            let label = self.0.instruments.label(&one.caller, &one.name);
             let standing = standings.entry(label).or_default();
-            let behind = first.map_or(0, |(seq, _)| (store.head() + 1).saturating_sub(seq));
-            standing.backlog += backlog.unfinished + behind;
-            let oldest = backlog.oldest.into_iter();
-            let oldest = oldest.chain(first.map(|(_, at)| at)).min();
-            standing.oldest = standing.oldest.into_iter().chain(oldest).min();
-            let count = counted.map(|counted| counted.count).unwrap_or_default();
-            standing.outstanding += count.outstanding as u64;
-            standing.streams += count.streams as u64;
-            for (why, events) in backlog.aside {
+            standing.backlog += one.unfinished + one.unread;
+            let oldest = standing.oldest.into_iter().chain(one.oldest);
+            standing.oldest = oldest.min();
+            standing.outstanding += one.outstanding as u64;
+            standing.streams += one.streams as u64;
+            for (why, events) in one.aside {
                 *standing.aside.entry(why).or_default() += events;
             }
         }
@@ -141,31 +117,6 @@ impl Subscriptions {
         seen.entries = entries.unwrap_or(seen.entries);
         seen.standings = standings;
         Ok(())
-    }
-
-    async fn counted(member: &Member) -> Option<Counted> {
-        let mailbox = Self::running(member)?;
-        let (reply, counted) = oneshot::channel();
-        mailbox.send(Message::Count(reply)).ok()?;
-        counted.await.ok()
-    }
-
-    /// The first event that a subscription did not look at and that is for it, as far as the store can
-    /// judge. Goes on where it ended the last time, so that the log is passed once.
-    async fn first_unread(
-        &self,
-        member: &Member,
-        scanned: u64,
-        known: &mut Unread,
-    ) -> Result<Option<(u64, Timestamp)>, store::Error> {
-        if known.first.is_some_and(|(seq, _)| seq > scanned) {
-            return Ok(known.first);
-        }
-        let after = known.looked.max(scanned);
-        let filter = member.settings.view.filter();
-        let first = self.0.store.first_after(after, filter).await?;
-        (known.looked, known.first) = (first.looked, first.found);
-        Ok(first.found)
     }
 }
 

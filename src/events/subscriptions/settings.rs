@@ -97,7 +97,7 @@ impl Settings {
         })
     }
 
-    pub(super) fn from_json(json: &serde_json::Value) -> Result<Self, store::Error> {
+    pub(crate) fn from_json(json: &serde_json::Value) -> Result<Self, store::Error> {
         let bad = || store::Error::BadRow {
             table: "subscriptions",
             what: "its `settings`".to_owned(),

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Entry;
+use super::{Entry, Queue};
 use crate::portal::{call::Lane, wire::Method};
 
 /// The time that the calls of one request may take in the portal, which cuts it off after 60 s.
@@ -63,6 +63,13 @@ struct BotLine {
     entries: VecDeque<Entry>,
 }
 
+impl Queue {
+    /// Calls waiting in each lane, by their callers.
+    pub(in crate::portal) fn waiting_callers(&self) -> Vec<(Lane, Arc<str>, usize)> {
+        self.0.state().lanes.by_caller()
+    }
+}
+
 impl Lanes {
     pub(super) fn push(&mut self, lane: Lane, caller: Arc<str>, bot: i64, entry: Entry) {
         self.line(lane).push(caller, bot, entry);
@@ -116,6 +123,16 @@ impl Lanes {
             calls: self.calls.len(),
             polls: self.polls.len(),
         }
+    }
+
+    fn by_caller(&self) -> Vec<(Lane, Arc<str>, usize)> {
+        let lanes = [Lane::Answers, Lane::Calls, Lane::Polls].into_iter();
+        let each = |lane| self.peek(lane).0.iter().map(move |line| (lane, line));
+        let counted = lanes.flat_map(each).map(|(lane, line)| {
+            let calls = line.bots.iter().map(|bot| bot.entries.len()).sum();
+            (lane, Arc::clone(&line.caller), calls)
+        });
+        counted.collect()
     }
 
     fn line(&mut self, lane: Lane) -> &mut Line {

@@ -49,7 +49,12 @@ impl Resolver {
 
 /// A name leads nowhere we may go.
 #[derive(Debug)]
-struct NotPublic;
+pub(super) struct NotPublic;
+
+/// A name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("the name is not found")]
+pub(super) struct NoHost(#[source] std::io::Error);
 
 impl fmt::Display for NotPublic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,7 +71,10 @@ impl Resolve for Resolver {
             let name = name.as_str().trim_end_matches('.').to_ascii_lowercase();
             let found: Vec<_> = match names.fixed.get(&name) {
                 Some(ip) => vec![SocketAddr::new(*ip, 0)],
-                None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
+                None => {
+                    let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+                    found.map_err(NoHost)?.collect()
+                }
             };
             let is_added = || {
                 let added = added.read().unwrap_or_else(PoisonError::into_inner);

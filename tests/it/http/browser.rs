@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// What came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     head: String,

@@ -31,7 +31,7 @@ type Content = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
     clippy::disallowed_methods,
     reason = "where the tools of a test are is no setting of the gateway"
 )]
-fn tool(variable: &str) -> PathBuf {
+pub(super) fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     path.unwrap_or_else(|| panic!("{variable} is not set: run .ci/pages"))
 }
@@ -86,6 +86,11 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, content: &Cont
 
 /// What a browser makes of a page, with these names at these ports of this machine.
 async fn look(url: &str, names: &[(&str, u16)]) -> String {
+    look_with(url, names, &[]).await
+}
+
+/// The same with further arguments.
+pub(super) async fn look_with(url: &str, names: &[(&str, u16)], more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let names = names
         .iter()
@@ -105,6 +110,7 @@ async fn look(url: &str, names: &[(&str, u16)]) -> String {
         .args(["--virtual-time-budget=15000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().display()))
         .arg(format!("--host-resolver-rules={}", names.join(", ")))
+        .args(more)
         .arg(url)
         .kill_on_drop(true);
     let ran = timeout(Duration::from_secs(120), command.output()).await;
