@@ -2,6 +2,8 @@
 
 mod callers;
 mod check;
+#[cfg(feature = "sim")]
+mod dev;
 mod healthcheck;
 mod keys;
 mod place;
@@ -45,6 +47,9 @@ enum Command {
     Relay(RelayCommand),
     /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
     Healthcheck(Healthcheck),
+    /// Try a bot out: the gateway, a simulated portal, and a page in the browser to talk to the bot.
+    #[cfg(feature = "sim")]
+    Dev(dev::DevCommand),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
     #[cfg(feature = "sim")]
     Demo,
@@ -106,6 +111,8 @@ impl Cli {
             Command::Check(check) => check.run().await,
             Command::Relay(relay) => Box::pin(relay.run()).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
+            #[cfg(feature = "sim")]
+            Command::Dev(command) => Box::pin(command.run()).await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {
                 Ok(()) => ExitCode::SUCCESS,

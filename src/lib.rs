@@ -21,6 +21,8 @@
 pub mod cli;
 #[cfg(feature = "sim")]
 pub mod demo;
+#[cfg(feature = "sim")]
+pub mod dev;
 
 pub mod app;
 

@@ -18,6 +18,8 @@ mod breaking;
 mod callers;
 #[path = "cli/checking.rs"]
 mod checking;
+#[path = "cli/developing.rs"]
+mod developing;
 #[path = "cli/failures.rs"]
 mod failures;
 #[path = "cli/keeping.rs"]
