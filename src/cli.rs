@@ -5,6 +5,8 @@ mod call;
 mod callers;
 mod check;
 mod completions;
+#[cfg(feature = "sim")]
+mod dev;
 mod doctor;
 mod healthcheck;
 mod keys;
@@ -58,6 +60,9 @@ enum Command {
     Relay(RelayCommand),
     /// Ask a gateway of this machine whether it is ready: exit code 0 if it is, else 1.
     Healthcheck(Healthcheck),
+    /// Try a bot out: the gateway, a simulated portal, and a page in the browser to talk to the bot.
+    #[cfg(feature = "sim")]
+    Dev(dev::DevCommand),
     /// Tell the whole story once with a simulated portal: a bot answers a slash command.
     #[cfg(feature = "sim")]
     Demo,
@@ -130,6 +135,8 @@ impl Cli {
             Command::Check(check) => check.run().await,
             Command::Relay(relay) => Box::pin(relay.run()).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
+            #[cfg(feature = "sim")]
+            Command::Dev(command) => Box::pin(command.run()).await,
             #[cfg(feature = "sim")]
             Command::Demo => match crate::demo::run().await {
                 Ok(()) => ExitCode::SUCCESS,
@@ -286,7 +293,14 @@ async fn simulate(options: standalone::Options) -> ExitCode {
     let Err(error) = standalone::run(options).await else {
         return ExitCode::SUCCESS;
     };
-    let advice = advice::of_simulation(&error);
+    let advice = match &error {
+        standalone::Error::Trust { .. } => "name a file with certificates (PEM) with --trust",
+        standalone::Error::Certificate { .. } => "name a folder where you may write with --dir",
+        standalone::Error::Sim(_) => {
+            "leave --port and --control-port out, for free ports, and let --dir name a folder of yours"
+        }
+        _ => "",
+    };
     let code = match error {
         standalone::Error::Trust { .. } => USAGE,
         _ => 1,

@@ -23,6 +23,8 @@ pub mod cli;
 #[cfg(feature = "sim")]
 pub mod demo;
 #[cfg(feature = "sim")]
+pub mod dev;
+#[cfg(feature = "sim")]
 pub mod scaffold;
 
 pub mod app;

@@ -22,6 +22,8 @@ mod calling;
 mod checking;
 #[path = "cli/completing.rs"]
 mod completing;
+#[path = "cli/developing.rs"]
+mod developing;
 #[path = "cli/doctoring.rs"]
 mod doctoring;
 #[path = "cli/failures.rs"]

@@ -110,17 +110,3 @@ fn of_store(error: &store::Error) -> &'static str {
         | E::UnknownKey { .. } => "",
     }
 }
-
-/// What to try where the simulated portal does not start.
-#[cfg(feature = "sim")]
-pub(super) fn of_simulation(error: &bitrix24_sim::standalone::Error) -> &'static str {
-    use bitrix24_sim::standalone::Error as E;
-    match error {
-        E::Trust { .. } => "name a file with certificates (PEM) with --trust",
-        E::Certificate { .. } => "name a folder where you may write with --dir",
-        E::Sim(_) if crate::fault::Chain(error).to_string().contains("in use") => {
-            "leave --port and --control-port out for free ones"
-        }
-        _ => "",
-    }
-}

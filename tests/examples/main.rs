@@ -8,6 +8,7 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod moving;
 mod portal;
 mod relayed;
 mod snippets;

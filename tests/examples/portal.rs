@@ -104,6 +104,11 @@ impl World {
         self.address
     }
 
+    /// What calls the portal without the gateway.
+    pub(crate) fn webhook_url(&self) -> String {
+        self.portal.webhook_url()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

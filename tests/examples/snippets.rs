@@ -53,7 +53,7 @@ async fn bot_of_the_readme_answers(language: Language, name: &str, script: Strin
     let world = World::start("adder").await;
     let path = world.folder().join(name);
     fs::write(&path, script).unwrap();
-    let mut bot = workshop.start_script(&path, world.address(), world.folder());
+    let mut bot = workshop.start_script(&path, world.address(), world.folder(), &[]);
     world.wait_for_commands(&mut bot).await;
     world.types("/sum 2 3");
     world.wait_for_answer("sum of 2 3", &mut bot).await;

@@ -124,11 +124,18 @@ impl Workshop {
     /// Starts the bot; it notes its place in `folder`.
     pub(crate) fn start_bot(&self, gateway: impl Display, folder: &Path) -> Bot {
         let script = self.folder.join(self.language.script);
-        self.start_script(&script, gateway, folder)
+        self.start_script(&script, gateway, folder, &[])
     }
 
-    /// Starts another script with the same tools, which it finds by `EXAMPLE` and `PROTO`.
-    pub(crate) fn start_script(&self, script: &Path, gateway: impl Display, folder: &Path) -> Bot {
+    /// Starts another script with the same tools, which it finds by `EXAMPLE` and `PROTO`, and with more
+    /// variables.
+    pub(crate) fn start_script(
+        &self,
+        script: &Path,
+        gateway: impl Display,
+        folder: &Path,
+        more: &[(&str, &str)],
+    ) -> Bot {
         let log = folder.join(format!("{}.log", self.language.bot_code));
         let out = fs::File::create(&log).unwrap();
         let process = Command::new(self.interpreter())
@@ -136,6 +143,7 @@ impl Workshop {
             .env("GATEWAY", gateway.to_string())
             .env("EXAMPLE", &self.folder)
             .env("PROTO", Path::new(SOURCES).join("proto"))
+            .envs(more.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())

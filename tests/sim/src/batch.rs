@@ -144,6 +144,8 @@ fn entry(state: &mut State, outer: &Call<'_>, text: &str, given: &Given, batch: 
         status,
         answer: answer.to_string().into(),
         batch: Some(batch),
+        carries: None,
+        took: state.latency_of(name),
         executed,
         faulted,
     });

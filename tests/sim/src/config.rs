@@ -55,6 +55,9 @@ pub struct PortalConfig {
     /// method does not exist; below 34 a missing botToken is called `CLIENT_ID_NOT_SPECIFIED`;
     /// below 35 there is no rotation and bots show `appId` (C26). Default: 36, 130, 23, 6.
     pub revision: [u32; 4],
+    /// Where ids of events begin. A client that keeps its place takes another portal for the same one
+    /// only when these go on growing. Default: 900,001.
+    pub first_event_id: u64,
     /// The first user, id 1, administrator and owner of the default webhook.
     pub owner: UserConfig,
     /// Code of the default webhook, the secret part of its address.
@@ -77,6 +80,7 @@ impl Default for PortalConfig {
             license: "en_basic".into(),
             utc_offset_minutes: 60,
             revision: [36, 130, 23, 6],
+            first_event_id: 900_001,
             owner: UserConfig {
                 admin: true,
                 ..UserConfig::named("John", "Smith")

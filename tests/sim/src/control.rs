@@ -25,7 +25,7 @@ use self::input::Input;
 use crate::core::{Outcome, Reply};
 use crate::http::{self, Asked, Site};
 use crate::php;
-use crate::portal::Refusal;
+use crate::portal::{Portal, Refusal};
 use crate::sim::Sim;
 
 /// Where every address of the control interface begins.
@@ -109,19 +109,50 @@ impl Request<'_> {
     }
 }
 
+/// What the page of a portal asks: the status of the answer, and its body. `path` stands below that portal,
+/// but for the clock, which all portals share.
+pub(crate) async fn act(
+    sim: &Sim,
+    portal: &Portal,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> (u16, Value) {
+    let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let nothing = Map::new();
+    let answer = async {
+        let body = read(body)?;
+        let request = Request {
+            method,
+            input: Input::of(&body),
+            query: Input::of(&nothing),
+        };
+        match segments.as_slice() {
+            ["clock"] => settings::clock(sim.clock(), &request),
+            segments => portals::one(sim, portal, segments, &request).await,
+        }
+    };
+    told(answer.await)
+}
+
+/// An answer as it is written.
+fn told(answer: Answer) -> (u16, Value) {
+    match answer {
+        Ok(body) => (200, body),
+        Err(refused) => {
+            let error = json!({"field": refused.field, "rule": refused.rule});
+            (refused.status, json!({"error": error}))
+        }
+    }
+}
+
 struct ControlSite {
     sim: Sim,
 }
 
 impl Site for ControlSite {
     async fn answer(&self, asked: Asked) -> Outcome {
-        let (status, body) = match self.route(&asked).await {
-            Ok(body) => (200, body),
-            Err(refused) => {
-                let error = json!({"field": refused.field, "rule": refused.rule});
-                (refused.status, json!({"error": error}))
-            }
-        };
+        let (status, body) = told(self.route(&asked).await);
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         Outcome::of(Reply {
             status,

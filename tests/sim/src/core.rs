@@ -273,6 +273,8 @@ impl State {
             status: reply.status,
             answer: reply.body.clone(),
             batch: None,
+            carries: None,
+            took: Duration::ZERO,
             executed: false,
             faulted: false,
         });
@@ -333,6 +335,8 @@ impl State {
             }
             Err(failure) => Some(self.refusal(failure)),
         };
+        let runs_batch = executed && verdict.as_ref().is_ok_and(|(_, method)| method.is_batch());
+        let carries = runs_batch.then_some(self.journal.batches);
         let refusal = |failure: &Failure| self.refusal(failure);
         let outcome = spoil(reply, fault, refusal);
         let (status, answer) = match &outcome.reply {
@@ -349,6 +353,8 @@ impl State {
             status,
             answer,
             batch: None,
+            carries,
+            took: now.saturating_sub(at),
             executed,
             faulted,
         });

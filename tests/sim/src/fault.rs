@@ -252,6 +252,10 @@ impl Queue {
         }
     }
 
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The fault a request of this method meets, if any.
     pub(crate) fn meet_request(&mut self, method: &str) -> Option<Fault> {
         self.meet(|name, fault| {

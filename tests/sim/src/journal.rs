@@ -4,14 +4,17 @@
 //! wants both, because an answer can be lost after its effect, and `true` can mean that nothing
 //! happened. Both lists are rings: the oldest entries go when the capacity is reached.
 
-use std::collections::VecDeque;
+mod ring;
+
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
+use self::ring::Ring;
 use crate::clock::UnixTime;
 use crate::delivery::Delivery;
 use crate::place::Place;
@@ -53,6 +56,11 @@ pub struct Request {
     pub answer: Value,
     /// The batch this command belongs to; batches are numbered from 1.
     pub batch: Option<u64>,
+    /// The number of the batch that this request is, if it ran one.
+    pub carries: Option<u64>,
+    /// Portal time from its arrival to its effect.
+    #[serde(rename = "took_ms", with = "crate::written::millis")]
+    pub took: Duration,
     /// Whether the method ran.
     pub executed: bool,
     /// Whether a [`Fault`](crate::Fault) was met.
@@ -323,12 +331,14 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     pub(crate) answer: Bytes,
     pub(crate) batch: Option<u64>,
+    pub(crate) carries: Option<u64>,
+    pub(crate) took: Duration,
     pub(crate) executed: bool,
     pub(crate) faulted: bool,
 }
 
 impl Entry {
-    fn read(&self) -> Request {
+    pub(crate) fn read(&self) -> Request {
         Request {
             at: self.at,
             method: self.method.clone(),
@@ -339,6 +349,8 @@ impl Entry {
             status: self.status,
             answer: serde_json::from_slice(&self.answer).unwrap_or(Value::Null),
             batch: self.batch,
+            carries: self.carries,
+            took: self.took,
             executed: self.executed,
             faulted: self.faulted,
         }
@@ -348,38 +360,41 @@ impl Entry {
 /// The record itself.
 #[derive(Debug)]
 pub(crate) struct Record {
-    capacity: usize,
-    requests: VecDeque<Entry>,
-    effects: VecDeque<(UnixTime, Effect)>,
-    deliveries: VecDeque<Delivery>,
+    pub(crate) requests: Ring<Entry>,
+    pub(crate) effects: Ring<(UnixTime, Effect)>,
+    pub(crate) deliveries: Ring<Delivery>,
     pub(crate) arrivals: u64,
     dropped: u64,
-    batches: u64,
+    pub(crate) batches: u64,
+    bell: watch::Sender<()>,
 }
 
 impl Record {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            capacity,
-            requests: VecDeque::new(),
-            effects: VecDeque::new(),
-            deliveries: VecDeque::new(),
+            requests: Ring::new(capacity),
+            effects: Ring::new(capacity),
+            deliveries: Ring::new(capacity),
             arrivals: 0,
             dropped: 0,
             batches: 0,
+            bell: watch::Sender::new(()),
         }
     }
 
     pub(crate) fn request(&mut self, entry: Entry) {
-        self.dropped += u64::from(push_capped(&mut self.requests, self.capacity, entry));
+        self.dropped += u64::from(self.requests.push(entry));
+        self.ring();
     }
 
     pub(crate) fn effect(&mut self, now: Duration, effect: Effect) {
-        self.dropped += u64::from(push_capped(&mut self.effects, self.capacity, (now, effect)));
+        self.dropped += u64::from(self.effects.push((now, effect)));
+        self.ring();
     }
 
     pub(crate) fn delivery(&mut self, delivery: Delivery) {
-        self.dropped += u64::from(push_capped(&mut self.deliveries, self.capacity, delivery));
+        self.dropped += u64::from(self.deliveries.push(delivery));
+        self.ring();
     }
 
     pub(crate) fn next_batch(&mut self) -> u64 {
@@ -387,16 +402,21 @@ impl Record {
         self.batches
     }
 
-    fn clear(&mut self) {
-        *self = Self {
-            batches: self.batches,
-            ..Self::new(self.capacity)
-        };
+    /// Tells whoever watches that something changed, recorded or not.
+    pub(crate) fn ring(&self) {
+        self.bell.send_replace(());
     }
-}
 
-/// Appends, and says whether something had to go for it.
-fn push_capped<T>(ring: &mut VecDeque<T>, capacity: usize, entry: T) -> bool {
-    ring.push_back(entry);
-    ring.len() > capacity && ring.pop_front().is_some()
+    /// Rings with every change.
+    pub(crate) fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
+    fn clear(&mut self) {
+        self.requests.clear();
+        self.effects.clear();
+        self.deliveries.clear();
+        self.arrivals = 0;
+        self.dropped = 0;
+    }
 }

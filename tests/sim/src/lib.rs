@@ -7,7 +7,7 @@
 //! what was asked and what really happened ([`Journal`]).
 //!
 //! ```text
-//! driving          sim, portal, user; the same over HTTP: control; as a process: standalone
+//! driving          sim, portal, user; over HTTP: control; by people: chat; as a process: standalone
 //! hyper + TLS      http, tls          bytes, connections, faults of the wire
 //! other ends       oauth, delivery    the authorization server; what portals send themselves
 //! parameters       params             JSON, PHP forms, query -> one map
@@ -22,6 +22,7 @@
 //! hide in both.
 
 mod batch;
+mod chat;
 mod clock;
 mod config;
 mod control;
@@ -30,6 +31,7 @@ mod delivery;
 mod failure;
 mod fault;
 mod http;
+mod ingress;
 mod journal;
 mod limits;
 mod methods;
@@ -46,11 +48,13 @@ mod tls;
 mod view;
 mod written;
 
+pub use chat::{ChangeDelivery, ChatPage};
 pub use clock::{Clock, UnixTime};
 pub use config::{ApplicationConfig, Config, PortalConfig, UserConfig, WebhookConfig};
 pub use control::Control;
 pub use delivery::Delivery;
 pub use fault::{Fault, FaultKind, Faults, When};
+pub use ingress::Ingress;
 pub use journal::{Effect, Encoding, Journal, Request};
 pub use limits::{Limits, OperatingRule};
 pub use oauth::{OAuth, OAuthQuirks, UninstalledIs, WrongClient};

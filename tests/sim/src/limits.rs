@@ -92,7 +92,7 @@ impl Limits {
 }
 
 /// The request counter of one source address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     level: f64,
     drained_at: UnixTime,
@@ -123,6 +123,13 @@ impl Bucket {
             self.level += 1.0;
         }
         admitted
+    }
+
+    /// How full it is now.
+    pub(crate) fn level(&self, limits: &Limits, now: UnixTime) -> f64 {
+        let mut later = self.clone();
+        later.drain(limits, now);
+        later.level.max(0.0)
     }
 
     fn drain(&mut self, limits: &Limits, now: UnixTime) {
@@ -222,6 +229,16 @@ mod tests {
         assert_eq!(admitted(&mut bucket, &limits, 1.9, 5), 0);
         assert_eq!(admitted(&mut bucket, &limits, 2.0, 5), 2);
         assert_eq!(admitted(&mut bucket, &limits, 4.5, 9), 4);
+    }
+
+    #[test]
+    fn looking_at_the_level_changes_nothing() {
+        let limits = Limits::default();
+        let mut bucket = Bucket::new(Duration::from_secs(1));
+        assert_eq!(admitted(&mut bucket, &limits, 1.0, 10), 10);
+        for (at, level) in [(1, 10.0), (3, 6.0), (9, 0.0), (1, 10.0)] {
+            assert_eq!(bucket.level(&limits, Duration::from_secs(at)), level);
+        }
     }
 
     #[test]

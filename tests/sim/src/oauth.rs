@@ -217,6 +217,8 @@ impl OAuthSite {
             status,
             answer,
             batch: None,
+            carries: None,
+            took: self.clock.now().saturating_sub(at),
             executed: !before,
             faulted,
         });

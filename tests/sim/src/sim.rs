@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::chat::{ChangeDelivery, ChatPage};
 use crate::clock::Clock;
 use crate::config::{Config, PortalConfig};
 use crate::control::Control;
 use crate::delivery;
 use crate::http::{self, PortalSite};
+use crate::ingress::Ingress;
 use crate::oauth::{OAuth, OAuthSite, Portals};
 use crate::portal::{Inner, Portal};
 use crate::state::{Identity, State};
@@ -203,6 +205,39 @@ impl Sim {
         let listener = listen(port).await?;
         let port = port_of(&listener)?;
         Ok(Control::serve(self.clone(), listener, port))
+    }
+
+    /// Opens the page of a portal for people: plain HTTP, at an address of this machine, port 0 = any. It
+    /// asks nobody who they are, and anybody who reaches it may do everything in the portal. It ends with
+    /// the handle.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn open_chat(
+        &self,
+        portal: &Portal,
+        address: SocketAddr,
+        delivery: Option<ChangeDelivery>,
+    ) -> Result<ChatPage, Error> {
+        let failed = |cause| Error::Listen { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let (sim, portal) = (self.clone(), portal.clone());
+        Ok(ChatPage::serve(sim, portal, listener, bound, delivery))
+    }
+
+    /// Opens an address to which portals can post by https, in front of a client that listens without TLS.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn open_ingress(&self) -> Result<Ingress, Error> {
+        let listener = listen(0).await?;
+        let port = port_of(&listener)?;
+        Ok(Ingress::open(
+            listener,
+            port,
+            self.inner.authority.acceptor(),
+        ))
     }
 }
 

@@ -152,7 +152,7 @@ impl State {
                 chat: 5_001,
                 message: 70_001,
                 command: 301,
-                event: 900_001,
+                event: config.first_event_id,
                 credential: 1,
                 handler: 11,
                 file: 4_001,
@@ -184,6 +184,11 @@ impl State {
                 self.latency = latency;
             }
         }
+    }
+
+    /// How long every call runs that has no latency of its own.
+    pub(crate) fn latency(&self) -> Duration {
+        self.latency
     }
 
     /// How long a call of this method runs before its effect.

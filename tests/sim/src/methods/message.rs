@@ -28,6 +28,7 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
         return Err(Failure::method("MESSAGE_ACCESS_DENIED", description));
     }
     let mut changed = message.clone();
+    changed.edited = true;
     if let Some(text) = fields.text("message") {
         changed.text = stored(&text);
     }

@@ -75,6 +75,7 @@ pub(super) fn add(state: &mut State, call: &Call<'_>) -> Result<Value, Failure> 
     message.reactions.retain(|(who, _)| *who != bot_id);
     let reaction = wanted.1.clone();
     message.reactions.push(wanted);
+    state.journal.ring();
     state.raise_reaction(message_id, bot_id, &reaction, "add", call.now);
     Ok(done())
 }
@@ -91,6 +92,7 @@ pub(super) fn delete(state: &mut State, call: &Call<'_>) -> Result<Value, Failur
     if message.reactions.len() == before {
         return Err(not_found());
     }
+    state.journal.ring();
     state.raise_reaction(message_id, bot_id, &reaction, "delete", call.now);
     Ok(done())
 }

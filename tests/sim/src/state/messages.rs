@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) forward: Option<Forward>,
     pub(crate) file: Option<i64>,
     pub(crate) deleted: bool,
+    /// Its text, attachment or keyboard was changed by its author.
+    pub(crate) edited: bool,
     pub(crate) url_preview: bool,
     pub(crate) reactions: Vec<(i64, String)>,
     pub(crate) raw: Value,
@@ -118,6 +120,7 @@ impl State {
             forward: post.forward,
             file: post.file,
             deleted: false,
+            edited: false,
             url_preview: post.url_preview,
             reactions: Vec::new(),
             raw: post.raw,
@@ -205,6 +208,7 @@ impl State {
 
     /// A button that may be pressed once only.
     fn block_button(&mut self, message_id: i64, button_text: &str) {
+        self.journal.ring();
         let keyboard = self
             .messages
             .get_mut(&message_id)
@@ -230,6 +234,7 @@ impl State {
     ) -> Result<(), Refusal> {
         let message = self.own_message(user_id, message_id)?;
         message.text = stored_text(text);
+        message.edited = true;
         self.record(now, Effect::MessageUpdated { message_id });
         self.raise_update(message_id, now);
         Ok(())
@@ -268,6 +273,7 @@ impl State {
             message.reactions.push(set);
             "add"
         };
+        self.journal.ring();
         self.raise_reaction(message_id, user_id, reaction, action, now);
         Ok(())
     }

@@ -12,6 +12,7 @@ mod answers;
 mod batch;
 mod bots;
 mod callbacks;
+mod chat;
 mod chats;
 mod commands;
 mod control;

@@ -1,0 +1,83 @@
+//! The command `dev`.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::{Hurried, USAGE, fail, say};
+use crate::{
+    dev::{Dev, Error, Options},
+    lifecycle::{self, Failing},
+};
+
+/// Where everything is to be.
+#[derive(Debug, Args)]
+pub(super) struct DevCommand {
+    /// Address of the gRPC API, on this machine; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+    /// Address of the chat page, on this machine; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    page: SocketAddr,
+    /// Address of health and metrics, on this machine; absent = 127.0.0.1:9464, if it is free.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Folder for the gateway's store, to keep it between runs; absent = a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl DevCommand {
+    pub(super) async fn run(self) -> ExitCode {
+        let started = tokio::select! {
+            started = Dev::start(self.options()) => started,
+            signal = lifecycle::signalled() => match signal {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) => return fail(1, &error),
+            },
+        };
+        let dev = match started {
+            Ok(dev) => dev,
+            Err(error @ (Error::BeyondThisMachine { .. } | Error::Config(_))) => {
+                return fail(USAGE, &error);
+            }
+            Err(error) => return fail(1, &error),
+        };
+        let told = dev.told();
+        let life = dev.lifecycle().clone();
+        // Only what works is told of.
+        let mut failing = life.health().failing();
+        let _telling = life.attend("telling", async move {
+            if failing.wait_for(Failing::is_empty).await.is_ok() {
+                told.iter().for_each(|line| say(line));
+            }
+        });
+        let signals = async move {
+            lifecycle::signalled().await?;
+            life.ask_to_stop();
+            lifecycle::signalled().await
+        };
+        tokio::select! {
+            ended = dev.run() => match ended {
+                Ok(()) => {
+                    say("stopped in order");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(1, &error),
+            },
+            told_twice = signals => match told_twice {
+                Ok(()) => fail(1, &Hurried),
+                Err(error) => fail(1, &error),
+            },
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            listen: self.listen,
+            page: self.page,
+            admin: self.admin,
+            folder: self.folder.clone(),
+        }
+    }
+}
