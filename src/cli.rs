@@ -40,7 +40,9 @@ use crate::{
     clock::Clock,
     config::{self, Config, Flags, Sources},
     fault::Chain,
-    grpc, http, lifecycle, telemetry,
+    grpc, http,
+    lifecycle::Signals,
+    telemetry,
     terminal::{Screen, Unwritten},
 };
 
@@ -225,12 +227,13 @@ impl Serve {
             return fail(USAGE, &error);
         }
         telemetry::tell_panics();
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(1, &Deaf(error)),
+        };
         let built = tokio::select! {
             built = App::build(config, Clock::system()) => built,
-            signal = lifecycle::signalled() => match signal {
-                Ok(()) => return ExitCode::SUCCESS,
-                Err(error) => return fail(1, &error),
-            },
+            () = signals.next() => return ExitCode::SUCCESS,
         };
         let app = match built {
             Ok(app) => app,
@@ -253,16 +256,10 @@ impl Serve {
             );
         }
         let life = app.lifecycle().clone();
-        let signals = async move {
-            lifecycle::signalled().await?;
-            life.ask_to_stop();
-            lifecycle::signalled().await
-        };
         let told_twice = async {
-            if let Err(error) = signals.await {
-                tracing::error!(%error, "signals cannot be received");
-                std::future::pending::<()>().await;
-            }
+            signals.next().await;
+            life.ask_to_stop();
+            signals.next().await;
         };
         tokio::select! {
             ended = app.run() => match ended {
@@ -327,6 +324,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; see --help")]
 struct Misuse(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the system tells no signals: {0}")]
+struct Deaf(#[source] std::io::Error);
 
 #[derive(Debug, thiserror::Error)]
 #[error("a second signal came: stopped at once, calls under way were left behind")]

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Hurried, USAGE, fail, say};
+use super::{Deaf, Hurried, USAGE, fail, say};
 use crate::{
     dev::{Dev, Error, Options},
-    lifecycle::{self, Failing},
+    lifecycle::{Failing, Signals},
 };
 
 /// Where everything is to be.
@@ -29,12 +29,13 @@ pub(super) struct DevCommand {
 
 impl DevCommand {
     pub(super) async fn run(self) -> ExitCode {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(1, &Deaf(error)),
+        };
         let started = tokio::select! {
             started = Dev::start(self.options()) => started,
-            signal = lifecycle::signalled() => match signal {
-                Ok(()) => return ExitCode::SUCCESS,
-                Err(error) => return fail(1, &error),
-            },
+            () = signals.next() => return ExitCode::SUCCESS,
         };
         let dev = match started {
             Ok(dev) => dev,
@@ -52,10 +53,10 @@ impl DevCommand {
                 told.iter().for_each(|line| say(line));
             }
         });
-        let signals = async move {
-            lifecycle::signalled().await?;
+        let told_twice = async {
+            signals.next().await;
             life.ask_to_stop();
-            lifecycle::signalled().await
+            signals.next().await;
         };
         tokio::select! {
             ended = dev.run() => match ended {
@@ -65,10 +66,7 @@ impl DevCommand {
                 }
                 Err(error) => fail(1, &error),
             },
-            told_twice = signals => match told_twice {
-                Ok(()) => fail(1, &Hurried),
-                Err(error) => fail(1, &error),
-            },
+            () = told_twice => fail(1, &Hurried),
         }
     }
 

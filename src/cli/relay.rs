@@ -5,11 +5,11 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Args;
 use tracing::info;
 
-use super::{Hurried, USAGE, fail};
+use super::{Deaf, Hurried, USAGE, fail};
 use crate::{
     config::{Flags, Relaying, Sources},
     http::ops::{self, Note},
-    lifecycle::{self, GRACE, Lifecycle},
+    lifecycle::{GRACE, Lifecycle, Signals},
     relay::{self, Relay},
     telemetry,
 };
@@ -55,16 +55,14 @@ impl RelayCommand {
             return fail(USAGE, &error);
         }
         let life = Lifecycle::default();
-        let signals = async {
-            lifecycle::signalled().await?;
-            life.begin_stop();
-            lifecycle::signalled().await
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(1, &Deaf(error)),
         };
         let told_twice = async {
-            if let Err(error) = signals.await {
-                tracing::error!(%error, "signals cannot be received");
-                std::future::pending::<()>().await;
-            }
+            signals.next().await;
+            life.begin_stop();
+            signals.next().await;
         };
         tokio::select! {
             ended = serve(settings, &life) => match ended {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Args};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{colours, fail, reach::Reach};
+use super::{Deaf, colours, fail, reach::Reach};
 use crate::{
     clock::Clock,
-    lifecycle,
+    lifecycle::Signals,
     terminal::{Begin, Ended, Screen, Tail, Unwritten, Wish},
 };
 
@@ -108,12 +108,13 @@ impl TailCommand {
             verbose: self.verbose,
         };
         let mut tail = Tail::new(self.reach.way(), wish, begin, screen, clock);
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(1, &Deaf(error)),
+        };
         let ended = tokio::select! {
             ended = tail.run() => Some(ended),
-            signal = lifecycle::signalled() => match signal {
-                Ok(()) => None,
-                Err(error) => return fail(1, &error),
-            },
+            () = signals.next() => None,
         };
         match ended {
             Some(Err(Ended::Unwritten(Unwritten::Closed))) => return ExitCode::SUCCESS,

@@ -92,6 +92,9 @@ pub enum Error {
     /// The certificates are no PEM, or cannot be used.
     #[error("the certificates of `telemetry.otlp_ca_file` cannot be used")]
     Certificates(#[source] rustls::pki_types::pem::Error),
+    /// There are none.
+    #[error("`telemetry.otlp_ca_file` holds no certificate (PEM)")]
+    NoCertificate,
     /// The TLS library refused its setup.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
@@ -340,9 +343,13 @@ fn instance() -> String {
 
 fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let public = roots.len();
     for certificate in CertificateDer::pem_slice_iter(extra_roots.unwrap_or_default()) {
         let certificate = certificate.map_err(Error::Certificates)?;
         roots.add(certificate).map_err(Error::Tls)?;
+    }
+    if extra_roots.is_some() && roots.len() == public {
+        return Err(Error::NoCertificate);
     }
     Ok(
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -83,8 +83,9 @@ impl Bot {
                     ..pb::AnswerCommandRequest::default()
                 };
                 // What becomes of it is seen in the chat.
-                if bots.answer_command(answer).await.is_ok() {
-                    count.fetch_add(1, Ordering::Relaxed);
+                match bots.answer_command(answer).await {
+                    Ok(_) => _ = count.fetch_add(1, Ordering::Relaxed),
+                    Err(status) => eprintln!("not answered: {status:?}"),
                 }
             }
         });
