@@ -96,6 +96,8 @@ struct Inner {
     /// When somebody else seemed to read the events of a bot, the last time.
     suspected: Mutex<BTreeMap<Name, Timestamp>>,
     said: Mutex<BTreeMap<Name, LastSaid>>,
+    /// What was written down of each bot, numbered.
+    written: Mutex<Written>,
     /// One change of a bot at a time.
     changes: Turns<Name>,
     /// One answer to an event at a time.
@@ -104,6 +106,18 @@ struct Inner {
     /// Of answers whose outcome cannot be recorded.
     losses: LogLimit,
 }
+
+/// Numbers for what is written down.
+#[derive(Debug, Default)]
+struct Written {
+    last: u64,
+    of: BTreeMap<Name, u64>,
+}
+
+/// What was known of a bot at a moment. What its portal was asked then says nothing of the bot once something
+/// else is known: it may have been registered anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known(u64);
 
 impl Bots {
     /// All bots of the store, and the answer windows that its newest commands opened. `hooks` is what the
@@ -143,6 +157,7 @@ impl Bots {
             window: Mutex::default(),
             suspected: Mutex::new(suspected),
             said: Mutex::default(),
+            written: Mutex::default(),
             changes: Turns::default(),
             answers: Turns::default(),
             metrics: metrics::Metrics::new(meter),

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Bots, Error, Name};
+use super::{Bots, Error, Known, Name, Written};
 use crate::{
     ids::{BotCode, PortalId},
     portal::{BotKey, BotSecret, Call, wire::Method},
@@ -90,19 +90,22 @@ impl Bots {
         self.0.changed.subscribe()
     }
 
-    /// The portal told us of a bot that it is not there, or not ours.
+    /// Names what is known of a bot now.
+    #[must_use]
+    pub fn known_now(&self, name: &Name) -> Known {
+        Known(self.written().of.get(name).copied().unwrap_or_default())
+    }
+
+    /// The portal told us of a bot that it is not there, or not ours, asked when this was known of it.
     ///
     /// # Errors
     ///
     /// When the store cannot be written.
-    pub async fn mark(
-        &self,
-        portal: &PortalId,
-        code: &BotCode,
-        state: BotState,
-    ) -> Result<(), Error> {
-        let name = (portal.clone(), code.clone());
+    pub async fn mark(&self, name: Name, asked: Known, state: BotState) -> Result<(), Error> {
         let _turn = self.0.changes.of(name.clone()).await;
+        if self.known_now(&name) != asked {
+            return Ok(());
+        }
         let bot = self.known().get(&name).cloned();
         match bot {
             Some(bot) if bot.state == BotState::Active && state != BotState::Active => {
@@ -145,6 +148,11 @@ impl Bots {
             .set(bot.token.clone(), bot.next_token.is_some());
         let name = (bot.portal.clone(), bot.code.clone());
         self.0.hooks.add(&self.0.store, name.clone());
+        let mut written = self.written();
+        written.last += 1;
+        let number = written.last;
+        written.of.insert(name.clone(), number);
+        drop(written);
         self.known().insert(name, bot);
         self.0.changed.send_replace(());
         Ok(())
@@ -156,6 +164,7 @@ impl Bots {
         self.trust(name).await?;
         self.known().remove(name);
         self.said().remove(name);
+        self.written().of.remove(name);
         self.0.hooks.remove(&self.0.store, name);
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // Calls that wait are told by the portal.
@@ -165,6 +174,13 @@ impl Bots {
         drop(keys);
         self.0.changed.send_replace(());
         Ok(())
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, std::collections::BTreeMap<Name, store::Bot>> {

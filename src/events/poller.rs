@@ -239,7 +239,7 @@ impl Poller {
     /// Whom to ask for now: all that are due before the next request could leave, the oldest first.
     fn pick(&mut self) -> Vec<Fetch> {
         let now = Instant::now();
-        let portal = &self.fetcher.portal;
+        let (portal, bots) = (&self.fetcher.portal, &self.fetcher.bots);
         let soon = now + self.spacing();
         let mut due: Vec<_> = self
             .rotation
@@ -269,9 +269,11 @@ impl Poller {
                 false => (all - backlogs) * 2,
             };
             let limit = (events / peers).clamp(1, PAGE) >> member.pace.doubts();
+            let name = (member.bot.portal.clone(), member.bot.code.clone());
             Fetch {
                 bot: member.bot.clone(),
                 bot_id: member.bot_id,
+                known: bots.known_now(&name),
                 limit: limit.max(1),
                 alone: member.pace.company() == 1,
             }

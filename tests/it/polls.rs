@@ -209,6 +209,25 @@ async fn bot_that_is_gone_leaves_and_disturbs_none_of_those_it_was_fetched_with(
 }
 
 #[tokio::test(start_paused = true)]
+async fn late_word_that_a_bot_is_gone_does_not_count_once_it_was_registered_anew() {
+    let mut scene = Scene::start().await;
+    scene.errors_have_names();
+    scene.helper().await;
+    let id = |scene: &Scene| scene.portal.bot_by_code("helper").unwrap().id;
+    scene.portal.remove_bot(id(&scene));
+    let late = Fault::latency(Duration::from_secs(5)).after_effect();
+    scene.portal.faults().on("imbot.v2.Event.get", late);
+    let portal = scene.portal.clone();
+    until("it is asked for", || portal.faults().waiting() == 0).await;
+    scene.helper().await;
+    sleep(Duration::from_secs(10)).await;
+    let request = pb::SubscribeCommandEventsRequest::default();
+    let mut stream = scene.subscribe(request).await;
+    scene.anna_types("/help me");
+    stream.event().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn page_that_cannot_be_read_delays_only_its_own_bot() {
     let scene = Scene::start().await;
     let ids = register(&scene, 10).await;

@@ -11,7 +11,7 @@ use tracing::{debug, error};
 
 use super::{Origin, Read, hex, read, traces::came_again};
 use crate::{
-    bots::{Name, Receiver},
+    bots::{Known, Name, Receiver},
     events::Events,
     fault::Chain,
     ids::PortalId,
@@ -97,6 +97,8 @@ impl Events {
     ) -> Result<Option<Departed>, store::Error> {
         let inner = &self.0;
         let now = inner.clock.now();
+        let name = (portal.clone(), receiver.code.clone());
+        let known = inner.bots.known_now(&name);
         let key = hex(&posted.fingerprint());
         let origin = Origin {
             portal,
@@ -145,7 +147,8 @@ impl Events {
         debug!(portal.id = %portal, bot.code = %receiver.code, events = appended.appended, "event received");
         let departed = (kind == Kind::Delete).then(|| Departed {
             events: self.clone(),
-            name: (portal.clone(), receiver.code.clone()),
+            name,
+            known,
         });
         Ok(departed)
     }
@@ -157,13 +160,15 @@ impl Events {
 pub struct Departed {
     events: Events,
     name: Name,
+    /// What was known of it then.
+    known: Known,
 }
 
 impl Departed {
     /// Writes that down, once nobody changes the bot. Should it fail it shows in the next call of the bot.
     pub async fn mark(self) {
-        let (portal, code) = &self.name;
-        let marked = self.events.0.bots.mark(portal, code, BotState::Gone);
+        let (portal, code) = self.name.clone();
+        let marked = (self.events.0.bots).mark(self.name, self.known, BotState::Gone);
         if let Err(error) = marked.await {
             error!(portal.id = %portal, bot.code = %code, error = %Chain(&error), "state of the bot cannot be stored");
         }

@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::{Intake, watch::Watch};
 use crate::{
-    bots::{Bots, Sign},
+    bots::{Bots, Known, Sign},
     fault::Chain,
     ids::BotCode,
     lifecycle::Pulse,
@@ -34,6 +34,8 @@ pub(super) struct Fetcher {
 pub(super) struct Fetch {
     pub(super) bot: store::Bot,
     pub(super) bot_id: i64,
+    /// What was known of the bot when it was chosen.
+    pub(super) known: Known,
     /// Events at most.
     pub(super) limit: usize,
     /// In a request of its own, whoever else waits.
@@ -163,7 +165,7 @@ impl Fetcher {
             }
             Err(error) => {
                 if let Some(state) = farewell(&error) {
-                    self.dismiss(bot, state).await;
+                    self.dismiss(fetch, state).await;
                 }
                 return Err(error.into());
             }
@@ -201,9 +203,11 @@ impl Fetcher {
         code
     }
 
-    async fn dismiss(&self, bot: &store::Bot, state: BotState) {
+    async fn dismiss(&self, fetch: &Fetch, state: BotState) {
+        let bot = &fetch.bot;
         warn!(portal.id = %bot.portal, bot.code = %bot.code, ?state, "bot leaves the rotation until it is registered again");
-        if let Err(error) = self.bots.mark(&bot.portal, &bot.code, state).await {
+        let name = (bot.portal.clone(), bot.code.clone());
+        if let Err(error) = self.bots.mark(name, fetch.known, state).await {
             error!(portal.id = %bot.portal, bot.code = %bot.code, error = %Chain(&error), "state of the bot cannot be stored");
         }
     }
