@@ -4,14 +4,14 @@ use std::{fs, time::Duration};
 
 use bitrix24_gateway::proto::v1::bot_service_client::BotServiceClient;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
+    net::TcpListener,
     process::{Child, ChildStdout},
     time::timeout,
 };
 use tonic::transport::Channel;
 
-use crate::process::{Desk, Ended};
+use crate::process::{Desk, Ended, get};
 
 #[path = "developing/bot.rs"]
 mod bot;
@@ -97,25 +97,6 @@ impl Developing {
         };
         timeout(PATIENCE, ending).await.expect("it ends")
     }
-}
-
-/// What plain HTTP answers at an address.
-async fn get(url: &str) -> String {
-    let (host, path) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split_once('/')
-        .unwrap();
-    let mut connection = TcpStream::connect(host).await.unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let reading = connection.read_to_string(&mut answer);
-    timeout(PATIENCE, reading)
-        .await
-        .expect("it answers")
-        .unwrap();
-    answer
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 use bitrix24_sim::{Portal, PortalConfig, Sim};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStderr, Command},
     task::JoinHandle,
     time::timeout,
@@ -210,4 +211,23 @@ async fn rest(mut lines: Lines<BufReader<ChildStderr>>) -> String {
         said.push('\n');
     }
     said
+}
+
+/// What plain HTTP answers at an address.
+pub(crate) async fn get(url: &str) -> String {
+    let (host, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let mut connection = TcpStream::connect(host).await.unwrap();
+    let request = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let reading = connection.read_to_string(&mut answer);
+    timeout(PATIENCE, reading)
+        .await
+        .expect("it answers")
+        .unwrap();
+    answer
 }

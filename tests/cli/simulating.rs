@@ -5,13 +5,13 @@ use std::{path::Path, process::Stdio, time::Duration};
 use bitrix24_gateway::proto::v1::{self as pb, bot_service_client::BotServiceClient};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStdout},
     time::timeout,
 };
 
-use crate::process::{Desk, Ended, Running};
+use crate::process::{Desk, Ended, Running, get};
 
 /// How long anything may take. Generous: what matters is that it happens.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,25 +68,6 @@ impl Simulating {
         };
         timeout(PATIENCE, ending).await.expect("it ends")
     }
-}
-
-/// What plain HTTP answers at an address.
-async fn get(url: &str) -> String {
-    let (host, path) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split_once('/')
-        .unwrap();
-    let mut connection = TcpStream::connect(host).await.unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let reading = connection.read_to_string(&mut answer);
-    timeout(PATIENCE, reading)
-        .await
-        .expect("it answers")
-        .unwrap();
-    answer
 }
 
 #[tokio::test]
