@@ -120,7 +120,7 @@ async fn relay(folder: &Path, port: &str) -> Outcome<(Process, String)> {
 pub(crate) async fn run(quick: bool) -> Outcome<()> {
     let (rounds, time) = match quick {
         true => (3, Duration::from_millis(700)),
-        false => (9, Duration::from_secs(2)),
+        false => (9, Duration::from_secs(4)),
     };
     let folder = tempfile::tempdir()?;
     let text = folder
@@ -143,7 +143,7 @@ pub(crate) async fn run(quick: bool) -> Outcome<()> {
         side("relay", &relay_address, Some(&relay)),
     ];
     println!(
-        "AnswerCommand, answered after 20 ms; the middle of {rounds} rounds of {time:?} a side"
+        "AnswerCommand, answered after {PORTAL:?}; the middle of {rounds} rounds of {time:?} a side"
     );
     println!("{}\n", machine());
     println!("at once  side     calls/s   p50 us   p99 us  CPU us/call  peak MB");
