@@ -21,13 +21,12 @@ bench:
 	cargo bench --bench overhead --bench pressure --bench fairness --bench portals --bench polling --bench webhooks --bench streams --bench relay --locked
 
 # The randomised tests, the proof, the crashes and the saturation with full counts, and the gateway
-# under every reading of what is uncertain, and built without a network, and the bots that `new-bot` writes. Takes long.
+# under every reading of what is uncertain, and built without a network. Takes long.
 soak:
 	PROPTEST_CASES=100000 GATEWAY_KILLS=200 GATEWAY_RESTARTS=50 GATEWAY_SATURATED_MINUTES=60 GATEWAY_PROOF_CALLS=100000 \
 	  cargo test --release --workspace --locked
 	.ci/quirks
 	.ci/leaks
-	.ci/new-bots
 	.ci/offline
 
 # The images as they are released, tried and left in target/images. Needs Debian, and its buildah.
