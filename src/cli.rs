@@ -26,6 +26,7 @@ use std::{path::PathBuf, process::ExitCode};
 #[cfg(feature = "sim")]
 use bitrix24_sim::standalone;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use tokio::runtime::Builder;
 
 #[cfg(feature = "sim")]
 use self::new_bot::NewBot;
@@ -125,8 +126,17 @@ const USAGE: u8 = 2;
 
 impl Cli {
     /// Does what the command line says.
-    pub async fn run(self) -> ExitCode {
-        let code = self.act().await;
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let mut threads = match self.command {
+            // Passing bytes on is less work than to wake another thread for it.
+            Command::Relay(_) => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        let code = match threads.enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.act()),
+            Err(error) => fail(1, &Threadless(error)),
+        };
         telemetry::flush();
         code
     }
@@ -324,6 +334,10 @@ pub fn misused(error: &clap::Error) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; see --help")]
 struct Misuse(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no threads: {0}")]
+struct Threadless(#[source] std::io::Error);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the system tells no signals: {0}")]

@@ -10,10 +10,9 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => cli.run().await,
+        Ok(cli) => cli.run(),
         Err(error) => cli::misused(&error),
     }
 }

@@ -27,9 +27,7 @@ mod times;
 
 use std::{path::Path, process::ExitCode};
 
-use tokio::runtime::Builder;
-
-use self::common::{Outcome, end, on_one_thread};
+use self::common::{end, on_one_thread};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,16 +46,9 @@ fn main() -> ExitCode {
             token,
         ] => on_one_thread(load::run(address, concurrent, over, seconds, keys, token)),
         // As many threads as the relay has.
-        ["role", "bare", port, folder] => on_all_threads(bare::run(port, Path::new(folder))),
+        ["role", "bare", port, folder] => on_one_thread(bare::run(port, Path::new(folder))),
         // Cargo adds words of its own.
         _ => on_one_thread(measure::run(words.contains(&"--quick"))),
     };
     end("relay", outcome)
-}
-
-fn on_all_threads(role: impl Future<Output = Outcome<()>>) -> Outcome<()> {
-    Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(role)
 }
