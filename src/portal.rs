@@ -51,6 +51,7 @@ mod details;
 mod direct;
 mod fresh;
 mod install;
+mod trial;
 
 use std::{
     sync::{Arc, Mutex},

@@ -281,7 +281,7 @@ fn some_names_belong_to_some_places() {
 const SPAWNS: [&str; 7] = [
     "lifecycle.rs",
     "store/sqlite/writer.rs",
-    "portal/queue.rs",
+    "portal/queue/dispatch.rs",
     "portal/home.rs",
     "grpc/door.rs",
     "admin/server.rs",

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::wire::Method;
 
@@ -21,7 +21,7 @@ use super::wire::Method;
 const KEYS: usize = 1_000;
 
 /// Whether a fact is relied upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Switch {
     /// Always.
@@ -31,6 +31,18 @@ pub enum Switch {
     /// As the portal shows.
     #[default]
     Auto,
+}
+
+impl Switch {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 /// The switches of a portal.

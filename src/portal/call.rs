@@ -34,6 +34,8 @@ pub struct Call {
     pub guard: Option<Guard>,
     /// Whether it must not travel with others.
     pub alone: bool,
+    /// Whether whatever somebody waits for goes first.
+    yields: bool,
 }
 
 /// Decides at the moment of sending whether a call is still to be sent.
@@ -66,7 +68,7 @@ pub enum Lane {
     Answers,
     /// Everything else that a caller waits for.
     Calls,
-    /// Fetching of events.
+    /// Fetching of events, and what has as much time.
     Polls,
 }
 
@@ -89,6 +91,7 @@ impl Call {
             next_token: None,
             guard: None,
             alone: false,
+            yields: false,
         }
     }
 
@@ -106,9 +109,19 @@ impl Call {
         self
     }
 
+    /// The same, which comes behind whatever somebody waits for.
+    #[must_use]
+    pub fn yielding(mut self) -> Self {
+        self.yields = true;
+        self
+    }
+
     /// Who goes first.
     #[must_use]
     pub fn lane(&self) -> Lane {
+        if self.yields {
+            return Lane::Polls;
+        }
         match self.method {
             Method::EventGet => Lane::Polls,
             Method::CommandAnswer

@@ -4,25 +4,30 @@
 //! it waits in its [`Lane`]: answers before other calls before fetching, but whoever waited long enough
 //! comes first; within a lane callers take turns, and within a caller its bots. A dispatcher sends what
 //! waits, several in one request when permits are scarce. Fetches that enter together always leave
-//! together, since nobody waits for a single one of them.
+//! together, since nobody waits for a single one of them, and so do calls that are to be one request.
 //!
 //! Rule: what cannot leave before its deadline is refused early.
 
+mod dispatch;
+mod entry;
 mod lanes;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep_until},
 };
 
-use self::lanes::Lanes;
 pub(super) use self::lanes::TOGETHER;
 pub use self::lanes::Waiting;
+use self::{
+    dispatch::dispatch,
+    entry::{Beside, Company, Entry},
+    lanes::Lanes,
+};
 use super::{
     BotSecret, Error, Patience,
-    batch::{self, Passenger},
     call::{Call, Lane},
     error::Cause,
     home::Home,
@@ -32,10 +37,7 @@ use super::{
     traces,
     wire::{Method, Reply, batch::MOST_CALLS},
 };
-use crate::{
-    lifecycle::Lifecycle,
-    telemetry::trace::{Parent, Span},
-};
+use crate::{lifecycle::Lifecycle, telemetry::trace::Parent};
 
 /// Requests on their way at once. A portal that is paced hardly ever has a tenth of it; without pacing
 /// it bounds our connections, and calls beyond it pay for the line.
@@ -58,21 +60,6 @@ struct State {
     lanes: Lanes,
     under_way: usize,
     waiting: usize,
-}
-
-/// A call that waits.
-#[derive(Debug)]
-struct Entry {
-    call: Arc<Call>,
-    patience: Patience,
-    since: Instant,
-    /// Of whoever made it.
-    place: Parent,
-    /// Lasts until it leaves.
-    waits: Span,
-    /// Whether it may travel with others. Its text as an entry of a batch is made when it leaves.
-    fits: bool,
-    reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
 /// Ends the dispatcher with the last handle.
@@ -109,8 +96,8 @@ impl Queue {
             return Box::pin(self.0.sender.send_alone(&call, patience)).await;
         }
         let method = call.method;
-        let fits = batch::entry(&call).is_some();
-        let answer = self.0.enter(&mut self.0.state(), call, fits, patience)?;
+        let company = Company::of(&call);
+        let answer = self.0.enter(&mut self.0.state(), call, company, patience)?;
         self.0.changed.notify_one();
         self.0.answer(method, answer, patience).await
     }
@@ -122,13 +109,13 @@ impl Queue {
         calls: Vec<Call>,
         patience: &Patience,
     ) -> Vec<impl Future<Output = Result<Reply, Error>> + use<>> {
-        let fit = |call: Call| (batch::entry(&call).is_some(), Arc::new(call));
-        let calls: Vec<_> = calls.into_iter().map(fit).collect();
+        let with_company = |call: Call| (Company::of(&call), Arc::new(call));
+        let calls: Vec<_> = calls.into_iter().map(with_company).collect();
         let mut state = self.0.state();
-        let enter = |(fits, call): (bool, Arc<Call>)| {
+        let enter = |(company, call): (Company, Arc<Call>)| {
             let method = call.method;
             let passed = self.0.sender.gate.pass(method);
-            let entered = passed.and_then(|()| self.0.enter(&mut state, call, fits, patience));
+            let entered = passed.and_then(|()| self.0.enter(&mut state, call, company, patience));
             let (inner, patience) = (Arc::clone(&self.0), patience.clone());
             async move { inner.answer(method, entered?, &patience).await }
         };
@@ -136,6 +123,44 @@ impl Queue {
         drop(state);
         self.0.changed.notify_one();
         answers
+    }
+
+    /// Sends calls that fit into a batch in one request when their turn comes, with nobody else and
+    /// whatever is known of calls that travel together. Each is answered by itself, in their order.
+    pub(super) async fn send_as_one(
+        &self,
+        calls: &[Arc<Call>],
+        patience: &Patience,
+    ) -> Vec<Result<Reply, Error>> {
+        let Some((first, others)) = calls.split_first() else {
+            return Vec::new();
+        };
+        let line_up = |call: &Arc<Call>| {
+            let (reply, answer) = oneshot::channel();
+            let call = Arc::clone(call);
+            (Beside { call, reply }, answer)
+        };
+        let (beside, answers): (Vec<_>, Vec<_>) = others.iter().map(line_up).unzip();
+        let company = Company::These(beside.into());
+        let passed = self.0.sender.gate.pass(first.method);
+        let entered = passed.and_then(|()| {
+            let mut state = self.0.state();
+            self.0
+                .enter(&mut state, Arc::clone(first), company, patience)
+        });
+        let answer = match entered {
+            Ok(answer) => answer,
+            Err(error) => {
+                let each = calls.iter().map(|call| Err(error.of(call.method)));
+                return each.collect();
+            }
+        };
+        self.0.changed.notify_one();
+        let mut outcomes = Vec::with_capacity(calls.len());
+        for (call, answer) in calls.iter().zip([answer].into_iter().chain(answers)) {
+            outcomes.push(self.0.answer(call.method, answer, patience).await);
+        }
+        outcomes
     }
 
     /// Waits until there are tokens to go out with, where the portal wants any. A portal that is not
@@ -271,7 +296,7 @@ impl Inner {
         &self,
         state: &mut State,
         call: Arc<Call>,
-        fits: bool,
+        company: Company,
         patience: &Patience,
     ) -> Result<oneshot::Receiver<Result<Reply, Error>>, Error> {
         let method = call.method;
@@ -293,7 +318,7 @@ impl Inner {
             call,
             place,
             waits,
-            fits,
+            company,
             patience: patience.clone(),
             since: now,
             reply,
@@ -378,7 +403,7 @@ impl Inner {
         for entry in state.lanes.remove(|entry| entry.call.method != PROBE) {
             state.waiting -= 1;
             if let Err(held_back) = self.sender.gate.pass(entry.call.method) {
-                let _unheard = entry.reply.send(Err(held_back));
+                entry.end(&held_back);
             }
         }
     }
@@ -397,59 +422,4 @@ impl State {
 fn size(waiting: usize, permits: u32) -> usize {
     let permits = usize::try_from(permits / 2).unwrap_or(usize::MAX).max(1);
     waiting.div_ceil(permits).clamp(1, MOST_CALLS)
-}
-
-/// Sends what waits, until the last handle of the queue is gone.
-async fn dispatch(queue: Weak<Inner>, changed: Arc<Notify>) {
-    while let Some(inner) = queue.upgrade() {
-        let look_again = match inner.next() {
-            Ok(group) => {
-                // A panic costs these calls alone.
-                tokio::spawn(send(inner, group));
-                continue;
-            }
-            Err(look_again) => look_again,
-        };
-        drop(inner);
-        let alarm = async {
-            match look_again {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = changed.notified() => {}
-            () = alarm => {}
-        }
-    }
-}
-
-/// Sends calls that left the line together, and answers each.
-async fn send(inner: Arc<Inner>, mut group: Vec<Entry>) {
-    let _under_way = UnderWay(&inner);
-    let metrics = &inner.sender.metrics;
-    metrics.left(group.len());
-    for entry in &mut group {
-        metrics.waited(entry.call.lane(), entry.since.elapsed());
-        entry.waits = Span::default();
-    }
-    if let [_] = group[..]
-        && let Some(entry) = group.pop()
-    {
-        let sending = inner.sender.send_alone(&entry.call, &entry.patience);
-        let outcome = entry.place.run(sending).await;
-        // The caller may have left; its call ran to its end all the same.
-        let _unheard = entry.reply.send(outcome);
-        return;
-    }
-    let passengers = group
-        .into_iter()
-        .map(|entry| Passenger {
-            span: traces::travels(entry.place, &entry.call),
-            call: entry.call,
-            patience: entry.patience,
-            reply: entry.reply,
-        })
-        .collect();
-    inner.sender.send_together(passengers).await;
 }

@@ -116,6 +116,33 @@ pub(super) async fn once(
     }
 }
 
+/// The same for reads that are to be one request, whatever is known of calls that travel together. Each has
+/// an outcome, in their order.
+pub(super) async fn as_one(
+    queue: &Queue,
+    calls: &[Arc<Call>],
+    patience: &Patience,
+) -> Vec<Result<Reply, Error>> {
+    let mut detours = 0;
+    loop {
+        for call in calls {
+            if let Err(error) = queue.ready(call, patience).await {
+                return calls.iter().map(|it| Err(error.of(it.method))).collect();
+            }
+        }
+        let outcomes = queue.send_as_one(calls, patience).await;
+        // Nothing was done, and what stood in the way is known now.
+        let again = |error: &Error| {
+            is_over(error) || is_changing(error) || matches!(error.cause(), Cause::Moved { .. })
+        };
+        let mut errors = outcomes.iter().filter_map(|it| it.as_ref().err());
+        if detours == DETOURS || !errors.any(again) {
+            return outcomes;
+        }
+        detours += 1;
+    }
+}
+
 fn is_over(error: &Error) -> bool {
     matches!(error.cause(), Cause::TokenOver)
 }
@@ -155,9 +182,7 @@ pub(super) async fn call(
         let error = match once(queue, &call, patience).await {
             Ok(reply) => {
                 budget.earn();
-                if let (Some(key), Some(id)) = (call.message_key(), message(&reply)) {
-                    assumptions.key_was_answered(&key, id);
-                }
+                note_key(assumptions, &call, &reply);
                 return Ok(reply);
             }
             Err(error) => error,
@@ -217,9 +242,12 @@ fn comes_again(error: &Error, patience: &Patience) -> Option<Duration> {
     (!patience.deadline().is_some_and(in_vain)).then_some(pause)
 }
 
-/// The message that a reply names.
-fn message(reply: &Reply) -> Option<i64> {
-    answer::sent(&reply.result).ok()?.id
+/// Notes which message the key of a call was answered with.
+pub(super) fn note_key(assumptions: &Assumptions, call: &Call, reply: &Reply) {
+    let message = || answer::sent(&reply.result).ok()?.id;
+    if let Some((key, id)) = call.message_key().and_then(|key| Some((key, message()?))) {
+        assumptions.key_was_answered(&key, id);
+    }
 }
 
 /// `keyed`: the call carries a key that the portal heeds.

@@ -172,7 +172,7 @@ impl Group {
         let Some(first) = self.entries.first() else {
             return true;
         };
-        let batchable = first.fits && entry.fits;
+        let batchable = first.fits() && entry.fits();
         batchable && usual.is_some_and(|usual| self.time + usual <= self.most)
     }
 
@@ -183,8 +183,8 @@ impl Group {
     }
 
     fn join(&mut self, entry: Entry, usual: Option<Duration>) {
-        // A call of unknown length, or one that must, travels alone.
-        match usual.filter(|_| entry.fits) {
+        // A call of unknown length, or one that must, travels without others.
+        match usual.filter(|_| entry.fits()) {
             Some(usual) => self.time += usual,
             None => self.size = 1,
         }
@@ -304,7 +304,11 @@ impl BotLine {
     ) -> bool {
         let may = |entry: &Entry| {
             let method = entry.call.method;
-            group.admits(entry, usual(method)) && ready(method, group.aboard(method))
+            group.admits(entry, usual(method))
+                && ready(method, group.aboard(method))
+                && (1..)
+                    .zip(entry.methods_beside())
+                    .all(|(before, method)| ready(method, before))
         };
         let index = self.entries.iter().position(may);
         let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {
