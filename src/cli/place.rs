@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Trouble;
+use super::{Trouble, progress::during};
 use crate::{
     admin::{self, Command, Done, Keeper},
     clock::Clock,
@@ -36,22 +36,25 @@ impl Place {
     /// Has a command done: by the gateway that runs, or here where none runs.
     pub(super) async fn have_done(&self, command: Command) -> Result<Done, Trouble> {
         let keeping = self.find()?;
+        let name = command.name();
         // A command never makes a store.
         store::backup::expect(&keeping.store.dir)?;
-        let opened = Store::open(keeping.store, Clock::system()).await;
-        let store = match opened {
+        let opening = Store::open(keeping.store, Clock::system());
+        let store = match during("opening the store", opening).await {
             Ok(opened) => opened.store,
             Err(store::Error::Locked { holder, .. }) => {
                 let Some(socket) = keeping.admin else {
                     return Err(admin::Error::NoSocket { holder }.into());
                 };
-                return Ok(admin::send(&socket.path, &command, &holder).await?);
+                let sent = admin::send(&socket.path, &command, &holder);
+                let waiting = format!("{name}: the gateway is at work");
+                return Ok(during(&waiting, sent).await?);
             }
             Err(error) => return Err(error.into()),
         };
         let keeper = Keeper::new(store.clone(), Clock::system(), keeping.names, None);
-        let done = keeper.run(command).await;
-        store.close().await;
+        let done = during(&format!("{name}: at work"), keeper.run(command)).await;
+        during("closing the store", store.close()).await;
         Ok(done?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write},
     pin::pin,
     time::Duration,
 };
@@ -17,26 +17,9 @@ const LONG: Duration = Duration::from_secs(1);
 
 /// Has something done; says on a terminal for how long already.
 pub(super) async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    if !io::stderr().is_terminal() {
-        return work.await;
-    }
-    let began = Instant::now();
-    let mut told = false;
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => {
-                if told {
-                    write("\r\x1b[K");
-                }
-                return done;
-            }
-            () = sleep(LONG) => {
-                told = true;
-                write(&format!("\r\x1b[K{what} ... {} s", began.elapsed().as_secs()));
-            }
-        }
+    match io::stderr().is_terminal() {
+        true => shown(what, work, io::stderr()).await,
+        false => work.await,
     }
 }
 
@@ -51,9 +34,54 @@ pub(super) async fn working<T: Send + 'static>(
     }
 }
 
-fn write(text: &str) {
-    let mut terminal = io::stderr().lock();
+async fn shown<T>(what: &str, work: impl Future<Output = T>, mut terminal: impl Write) -> T {
+    let mut work = pin!(work);
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                if told {
+                    write(&mut terminal, "\r\x1b[K");
+                }
+                return done;
+            }
+            () = sleep(LONG) => {
+                told = true;
+                let seconds = began.elapsed().as_secs();
+                write(&mut terminal, &format!("\r\x1b[K{what} ... {seconds} s"));
+            }
+        }
+    }
+}
+
+fn write(terminal: &mut impl Write, text: &str) {
     // A terminal that has gone needs to be told nothing.
     let _written = terminal.write_all(text.as_bytes());
     let _flushed = terminal.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_told_every_second_and_wiped_away() {
+        let mut terminal = Vec::new();
+        let work = sleep(Duration::from_millis(2500));
+        shown("copying", work, &mut terminal).await;
+        let told = String::from_utf8(terminal).unwrap();
+        assert_eq!(
+            told,
+            "\r\x1b[Kcopying ... 1 s\r\x1b[Kcopying ... 2 s\r\x1b[K"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_at_once_is_not_told() {
+        let mut terminal = Vec::new();
+        assert_eq!(shown("copying", async { 7 }, &mut terminal).await, 7);
+        assert!(terminal.is_empty());
+    }
 }
