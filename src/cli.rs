@@ -14,6 +14,7 @@ mod keys;
 mod new_bot;
 mod place;
 mod portals;
+mod probe;
 mod progress;
 mod reach;
 mod relay;

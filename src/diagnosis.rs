@@ -5,6 +5,8 @@
 //! seen of all of it at one moment, gathered only when somebody asks; what they mean is decided by
 //! functions of the facts alone. The first broken link is the answer; what is behind it follows from it.
 //!
+//! Beside it stands what a portal shows, when it is asked for that, of what is relied upon without a promise.
+//!
 //! Rule: names, numbers, times and published reasons; never texts, never secrets.
 
 mod ask;
@@ -13,6 +15,7 @@ mod facts;
 mod gather;
 mod meaning;
 mod portal;
+mod probe;
 mod problems;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ pub use self::{
     facts::{BotFacts, Facts, PortalFacts, ProcessFacts, Reader},
     gather::{Diagnosis, of_store},
     portal::{asked, configured, credential},
+    probe::{Finding, Probe, Verdict},
     problems::{Problem, problems},
     words::{ago, lasting},
 };

@@ -32,6 +32,8 @@ mod failures;
 mod keeping;
 #[path = "cli/looking.rs"]
 mod looking;
+#[path = "cli/probing.rs"]
+mod probing;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/relaying.rs"]

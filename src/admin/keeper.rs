@@ -70,8 +70,8 @@ impl Keeper {
     /// When it cannot be done; then nothing changed.
     pub async fn run(&self, command: Command) -> Result<Done, Error> {
         let _alone = match command {
-            // It changes nothing, and portals may keep it waiting.
-            Command::Doctor { .. } => None,
+            // They change nothing of ours, and portals may keep them waiting.
+            Command::Doctor { .. } | Command::Probe { .. } => None,
             _ => Some(self.one_at_a_time.lock().await),
         };
         match command {
@@ -127,6 +127,11 @@ impl Keeper {
             Command::Doctor { portal, bot } => {
                 Box::pin(self.doctor(portal.as_deref(), bot.as_deref())).await
             }
+            Command::Probe {
+                portal,
+                bot,
+                dialog,
+            } => Box::pin(self.probe(portal.as_deref(), &bot, dialog.as_deref())).await,
         }
     }
 

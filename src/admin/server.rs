@@ -127,12 +127,15 @@ async fn answer(
             );
         }
     };
-    let (name, about, changes) = (command.name(), command.about(), command.changes());
+    let (name, mut about, changes) = (command.name(), command.about(), command.changes());
     let keeper = Arc::clone(keeper);
     // A stop waits for it, and so does nobody's leaving.
     let done = life.serve(async move { keeper.run(command).await }).await;
     let (status, body) = match &done {
-        Ok(Ok(done)) => (StatusCode::OK, serde_json::to_vec(done)),
+        Ok(Ok(done)) => {
+            about = about.told_by(done);
+            (StatusCode::OK, serde_json::to_vec(done))
+        }
         Ok(Err(error)) => {
             let error = error.to_string();
             (StatusCode::CONFLICT, serde_json::to_vec(&Refusal { error }))
@@ -154,6 +157,8 @@ async fn answer(
         operator.uid = user,
         caller = about.caller,
         portal = %about.portal,
+        bot = about.bot,
+        dialog = about.dialog,
         key = about.key,
         subscription = about.subscription,
         outcome = if status == StatusCode::OK { "OK" } else { "REFUSED" },

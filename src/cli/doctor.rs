@@ -2,16 +2,18 @@
 //!
 //! Where a gateway runs it is asked, and asks its portals itself. Where none runs, this process asks them, with
 //! at most three calls each that leave nothing behind, and looks into the store if there is one.
+//!
+//! With `--probe` the gateway also asks a portal for what is relied upon without a promise.
 
 use std::{
-    io::{IsTerminal as _, stderr, stdout},
+    io::{IsTerminal as _, stdout},
     process::ExitCode,
     time::Duration,
 };
 
 use clap::Args;
 
-use super::{Trouble, place::Place, say};
+use super::{Trouble, place::Place, probe, progress::during, say};
 use crate::{
     admin::{self, Command, Done, Keeper},
     clock::Clock,
@@ -35,6 +37,14 @@ pub(super) struct Doctor {
     /// The code of a bot: tell its chain, from the credential to its last answer.
     #[arg(long, value_name = "CODE")]
     bot: Option<String>,
+    /// Ask the portal, as this bot, whether what is relied upon without a promise holds there. A gateway that
+    /// runs does it and goes by what it learned. Exit code 0 if all was settled that was asked for.
+    #[arg(long, requires = "bot")]
+    probe: bool,
+    /// A dialog of the bot, such as chat5: with --probe, a test message is sent there twice under one key, and
+    /// deleted again.
+    #[arg(long, value_name = "DIALOG", requires = "probe")]
+    dialog: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -43,8 +53,16 @@ impl Doctor {
     /// 0 when nothing is broken, else 1.
     pub(super) async fn run(self) -> Result<ExitCode, Trouble> {
         let sources = self.place.sources();
-        let report = self.examine(&sources).await?;
         let paint = Paint(stdout().is_terminal() && sources.wants_colours());
+        if let Some(bot) = self.bot.as_ref().filter(|_| self.probe) {
+            let command = Command::Probe {
+                portal: self.portal,
+                bot: bot.clone(),
+                dialog: self.dialog,
+            };
+            return probe::run(&self.place, command, paint).await;
+        }
+        let report = self.examine(&sources).await?;
         report.gateway.iter().for_each(|line| {
             let word = paint.word(Standing::Broken);
             say(&format!("gateway\n  {word} {line}"));
@@ -80,8 +98,9 @@ impl Doctor {
                     let Some(socket) = keeping.admin else {
                         return Err(admin::Error::NoSocket { holder }.into());
                     };
-                    progress("asking the gateway, which asks its portals");
-                    return match admin::send(&socket.path, &command, &holder).await? {
+                    let sent = admin::send(&socket.path, &command, &holder);
+                    let waiting = "the gateway asks its portals";
+                    return match during(waiting, sent).await? {
                         Done::Diagnosed { report } => Ok(report),
                         _ => Err(admin::Error::Refused(
                             "the gateway tells something else".to_owned(),
@@ -165,9 +184,9 @@ impl Doctor {
                     "start the gateway and look again",
                 ),
                 Access::Webhook(url) => {
-                    progress(&format!("asking portal {id}"));
+                    let waiting = format!("asking portal {id}");
                     let direct = Direct::new(id, url, &transport, Clock::system())?;
-                    let answer = Asked::directly(&direct).await;
+                    let answer = during(&waiting, Asked::directly(&direct)).await;
                     if let Err(error) = &answer.profile {
                         tracing::debug!(error = %Causes(error), "portal cannot be asked");
                     }
@@ -181,20 +200,33 @@ impl Doctor {
 
 /// Colours, where somebody sees them.
 #[derive(Debug, Clone, Copy)]
-struct Paint(bool);
+pub(super) struct Paint(bool);
+
+/// What they mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
 
 impl Paint {
-    fn word(self, standing: Standing) -> String {
-        let word = format!("{:8}", standing.as_str());
-        let colour = match standing {
-            Standing::Fine => 32,
-            Standing::Broken => 31,
-            Standing::Unknown => 33,
-        };
+    /// A word in a column of this width.
+    pub(super) fn padded(self, word: &str, width: usize, colour: Colour) -> String {
+        let word = format!("{word:width$}");
         match self.0 {
-            true => format!("\u{1b}[{colour}m{word}\u{1b}[0m"),
+            true => format!("\u{1b}[{}m{word}\u{1b}[0m", colour as u8),
             false => word,
         }
+    }
+
+    fn word(self, standing: Standing) -> String {
+        let colour = match standing {
+            Standing::Fine => Colour::Green,
+            Standing::Broken => Colour::Red,
+            Standing::Unknown => Colour::Yellow,
+        };
+        self.padded(standing.as_str(), 8, colour)
     }
 }
 
@@ -210,14 +242,6 @@ fn show(chain: &Chain, paint: Paint) {
 }
 
 /// A text without what steers terminals: some of it was told by strangers.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// Says what takes long, to whoever waits.
-#[expect(clippy::print_stderr, reason = "standard output is for what was found")]
-fn progress(what: &str) {
-    if stderr().is_terminal() {
-        eprintln!("{what} ...");
-    }
 }

@@ -70,6 +70,16 @@ impl Diagnosis {
         }))
     }
 
+    /// The portals that are asked.
+    pub(super) fn portals(&self) -> &Portals {
+        &self.0.portals
+    }
+
+    /// The bots in whose names they are asked.
+    pub(super) fn bots(&self) -> &Bots {
+        &self.0.bots
+    }
+
     /// What is seen now, or was a second ago.
     ///
     /// # Errors

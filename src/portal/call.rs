@@ -349,6 +349,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn call_that_yields_comes_behind_what_anybody_waits_for() {
+        for method in Method::ALL {
+            let call = Call::new(*method);
+            assert!(call.lane() <= call.yielding().lane(), "{method}");
+        }
+        let call = Call::new(Method::MessageSend).yielding();
+        assert_eq!(call.lane(), Lane::Polls);
+    }
+
+    #[test]
     fn who_leaves_before_the_first_call_stops_all() {
         let patience = Patience::endless();
         assert!(patience.leave());

@@ -14,14 +14,19 @@ use crate::scene::{Scene, Stream, answer};
 
 const FETCH: &str = "imbot.v2.Event.get";
 
+/// Has an operator's command done.
+pub(crate) async fn operate(scene: &Scene, command: Command) -> Result<Done, admin::Error> {
+    let socket = scene.store_dir().join("admin.sock");
+    admin::send(&socket, &command, "the scene").await
+}
+
 /// What an operator is told of a bot.
 pub(crate) async fn examine(scene: &Scene, bot: &str) -> Report {
-    let socket = scene.store_dir().join("admin.sock");
     let doctor = Command::Doctor {
         portal: None,
         bot: Some(bot.to_owned()),
     };
-    match admin::send(&socket, &doctor, "the scene").await.unwrap() {
+    match operate(scene, doctor).await.unwrap() {
         Done::Diagnosed { report } => report,
         other => panic!("{other:?}"),
     }

@@ -41,6 +41,7 @@ mod polls;
 mod portal_faults;
 mod portals;
 mod pressure;
+mod probing;
 mod proof;
 mod proxy;
 mod quirks;
