@@ -71,23 +71,37 @@ fn named() -> pb::SubscribeCommandEventsRequest {
     }
 }
 
-/// A bot that reads without a name, and answered.
-async fn well() -> (Scene, Stream) {
+/// A bot that was called, and that nobody reads for.
+pub(crate) async fn silent() -> Scene {
     let mut scene = Scene::start().await;
     scene.events_are_whole();
     scene.errors_have_names();
     scene.answers_tell_times();
     scene.helper().await;
+    scene.anna_types("/help me");
+    sleep(Duration::from_secs(20)).await;
+    scene
+}
+
+/// Somebody reads for the bot, without a name, and answers the next command.
+pub(crate) async fn served(scene: &mut Scene) -> Stream {
     let mut stream = scene
         .subscribe(pb::SubscribeCommandEventsRequest::default())
         .await;
-    scene.anna_types("/help me");
+    scene.anna_types("/help again");
     let (_, event) = stream.event().await;
     scene
         .bots
         .answer_command(answer(&event, "here"))
         .await
         .unwrap();
+    stream
+}
+
+/// A bot that answers.
+async fn well() -> (Scene, Stream) {
+    let mut scene = silent().await;
+    let stream = served(&mut scene).await;
     (scene, stream)
 }
 
@@ -185,9 +199,7 @@ async fn bot_that_nobody_spoke_to_is_not_broken_and_says_what_to_try() {
 
 #[tokio::test(start_paused = true)]
 async fn bot_whose_commands_nobody_asks_for_has_no_subscription() {
-    let mut scene = Scene::start().await;
-    scene.helper().await;
-    scene.anna_types("/help me");
+    let mut scene = silent().await;
     breaks_at(&scene, Step::Subscription).await;
     // Who asks for something else does not get them.
     let other = pb::SubscribeCommandEventsRequest {

@@ -7,7 +7,7 @@ use bitrix24_sim::Fault;
 use tokio::time::sleep;
 
 use super::browser::{self, Answer};
-use crate::scene::{Scene, answer};
+use crate::diagnosis::{served, silent};
 
 /// Asks at the address itself.
 pub(super) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -24,15 +24,6 @@ async fn ask(method: &str, address: SocketAddr, path: &str, headers: &[(&str, &s
     answer.unwrap()
 }
 
-/// A gateway with a bot whose commands nobody reads.
-async fn silent() -> Scene {
-    let mut scene = Scene::start().await;
-    scene.helper().await;
-    scene.anna_types("/help me");
-    sleep(std::time::Duration::from_secs(20)).await;
-    scene
-}
-
 #[tokio::test(start_paused = true)]
 async fn first_screen_tells_why_a_bot_is_silent_and_what_to_do() {
     let mut scene = silent().await;
@@ -46,16 +37,7 @@ async fn first_screen_tells_why_a_bot_is_silent_and_what_to_do() {
         assert!(tables.contains(name), "no {name} in {tables}");
     }
     // As soon as somebody reads, that is told.
-    let mut stream = scene
-        .subscribe(pb::SubscribeCommandEventsRequest::default())
-        .await;
-    scene.anna_types("/help again");
-    let (_, event) = stream.event().await;
-    scene
-        .bots
-        .answer_command(answer(&event, "here"))
-        .await
-        .unwrap();
+    let _stream = served(&mut scene).await;
     sleep(std::time::Duration::from_secs(2)).await;
     let page = get(scene.admin(), "/", &[]).await;
     assert!(page.body.contains("No bot is silent"), "{}", page.body);
