@@ -146,6 +146,9 @@ impl App {
                 (own.meter(), Some(own))
             }
         };
+        if let Some(otlp) = &otlp {
+            otlp.measured_by(&meter);
+        }
         life.health().fails(Part::Start, "starting");
         let render = measurements.as_ref().map(Measurements::render);
         let lookout = health::look_out(config.lookout, render, &life).await?;

@@ -8,10 +8,17 @@
 //! A collector that does not answer holds up nobody: spans wait in a bounded line ([`SPANS`]) for a
 //! thread of its own, and those that find it full are dropped.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, metrics::Meter};
 use opentelemetry_proto::{
     tonic::collector::{
         metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
@@ -138,6 +145,31 @@ struct Inner {
     endpoint: String,
     headers: HeaderMap,
     told: LogLimit,
+    /// Requests that were not taken, with spans and with measurements.
+    lost: [AtomicU64; 2],
+}
+
+/// What a request is full of.
+#[derive(Debug, Clone, Copy)]
+enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+        }
+    }
 }
 
 /// Sends spans.
@@ -219,6 +251,24 @@ impl Otlp {
             .with_reader(reader)
     }
 
+    /// Measures what the collector does not take.
+    pub fn measured_by(&self, meter: &Meter) {
+        let collector = self.collector.clone();
+        let lost = meter
+            .u64_observable_counter("bitrix24.gateway.otlp.failures")
+            .with_description(
+                "Requests to the collector that it did not take: what they held is lost.",
+            )
+            .with_unit("{request}")
+            .with_callback(move |told| {
+                for signal in [Signal::Traces, Signal::Metrics] {
+                    let lost = collector.lost(signal).load(Ordering::Relaxed);
+                    told.observe(lost, &[KeyValue::new("bitrix24.signal", signal.as_str())]);
+                }
+            });
+        lost.build();
+    }
+
     /// Begins to send where there is a collector, and tells where traces begin: here, unless elsewhere.
     ///
     /// # Errors
@@ -276,10 +326,20 @@ impl Collector {
             endpoint: config.endpoint.as_str().trim_end_matches('/').to_owned(),
             headers,
             told: LogLimit::once_in(Duration::from_secs(60)),
+            lost: Default::default(),
         })))
     }
 
-    async fn send(&self, path: &'static str, body: Vec<u8>) -> OTelSdkResult {
+    fn lost(&self, signal: Signal) -> &AtomicU64 {
+        let [traces, metrics] = &self.0.lost;
+        match signal {
+            Signal::Traces => traces,
+            Signal::Metrics => metrics,
+        }
+    }
+
+    async fn send(&self, signal: Signal, body: Vec<u8>) -> OTelSdkResult {
+        let path = signal.path();
         let inner = Arc::clone(&self.0);
         let sending = self.0.runtime.spawn(async move {
             let url = format!("{}{path}", inner.endpoint);
@@ -296,6 +356,7 @@ impl Collector {
             Ok(()) => return Ok(()),
             Err(trouble) => trouble,
         };
+        self.lost(signal).fetch_add(1, Ordering::Relaxed);
         if let Some(untold) = self.0.told.may_tell(Instant::now()) {
             warn!(
                 path,
@@ -313,14 +374,14 @@ impl SpanExporter for Spans {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let request = ExportTraceServiceRequest { resource_spans };
         let body = request.encode_to_vec();
-        self.collector.send("/v1/traces", body).await
+        self.collector.send(Signal::Traces, body).await
     }
 }
 
 impl PushMetricExporter for Metrics {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let request = ExportMetricsServiceRequest::from(metrics);
-        self.0.send("/v1/metrics", request.encode_to_vec()).await
+        self.0.send(Signal::Metrics, request.encode_to_vec()).await
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -8,7 +8,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tokio::{net::TcpListener, sync::mpsc};
 
 use super::*;
-use crate::telemetry::trace::Kind;
+use crate::telemetry::{Measurements, trace::Kind};
 
 fn config(endpoint: &str) -> Config {
     Config {
@@ -84,12 +84,19 @@ async fn measurements_go_the_same_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_is_not_taken_is_not_sent_again() {
+async fn what_is_not_taken_is_counted_and_not_sent_again() {
     let (config, mut told) = collector(&[503]).await;
     let otlp = Otlp::start(config).unwrap();
+    let measurements = Measurements::new(|builder| builder).unwrap();
+    otlp.measured_by(&measurements.meter());
     drop(otlp.tracer().begin(Kind::Internal, "part", Vec::new));
     Otlp::end(Some(otlp)).await;
     assert!(told.try_recv().is_ok() && told.try_recv().is_err());
+    let text = measurements.render().text();
+    for count in ["traces\"} 1", "metrics\"} 0"] {
+        let line = format!("bitrix24_gateway_otlp_failures_total{{bitrix24_signal=\"{count}\n");
+        assert!(text.contains(&line), "{text}");
+    }
 }
 
 #[tokio::test]
