@@ -2,7 +2,7 @@
 
 .PHONY: test lint bench soak image demo
 
-# Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.11+, Node 20+.
+# Every test: gateway, simulated portal, example bots. Needs Rust, Python 3.11+, Node 20+, openssl.
 test:
 	cargo test --workspace --locked
 
