@@ -11,6 +11,7 @@
 mod moving;
 mod portal;
 mod relayed;
+mod secured;
 mod snippets;
 mod testing;
 mod tools;

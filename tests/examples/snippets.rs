@@ -7,7 +7,7 @@ use crate::{
     tools::{Language, NODE, PYTHON, Workshop},
 };
 
-const README: &str = include_str!("../../README.md");
+pub(crate) const README: &str = include_str!("../../README.md");
 
 const PYTHON_BEFORE: &str = r#"
 import os, sys, threading, time
@@ -41,9 +41,9 @@ const pause = 100;
 const work = async (command) => `${command.command} of ${command.params}`;
 "#;
 
-/// The part of the README between two marks of a block that holds these words.
-fn shown(mark: &str, words: &str) -> &'static str {
-    let blocks = README.split(mark).skip(1);
+/// The block of a page, begun by this mark, that holds these words.
+pub(crate) fn shown(page: &'static str, mark: &str, words: &str) -> &'static str {
+    let blocks = page.split(mark).skip(1);
     let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     blocks.find(|block| block.contains(words)).unwrap()
 }
@@ -64,19 +64,19 @@ async fn bot_of_the_readme_answers(language: Language, name: &str, script: Strin
 
 #[tokio::test]
 async fn python_bot_of_the_readme_answers_after_telling_progress() {
-    let block = shown("```python\n", "SUBSCRIPTION");
+    let block = shown(README, "```python\n", "SUBSCRIPTION");
     bot_of_the_readme_answers(PYTHON, "readme.py", format!("{PYTHON_BEFORE}{block}")).await;
 }
 
 #[tokio::test]
 async fn node_bot_of_the_readme_answers_after_telling_progress() {
-    let block = shown("```js\n", "subscription");
+    let block = shown(README, "```js\n", "subscription");
     bot_of_the_readme_answers(NODE, "readme.mjs", format!("{NODE_BEFORE}{block}")).await;
 }
 
 #[tokio::test]
 async fn answer_of_the_readme_goes_on_with_the_trace_of_its_event() {
-    let block = shown("```python\n", "trace =");
+    let block = shown(README, "```python\n", "trace =");
     let script = format!(
         "{PYTHON_BEFORE}\
          stream = bots.SubscribeCommandEvents(pb.SubscribeCommandEventsRequest(bot_codes=['adder']))\n\

@@ -10,10 +10,36 @@ use std::{
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
-use crate::tools::{Language, NODE, PYTHON, Workshop, example_file};
+use crate::{
+    snippets::{README, shown},
+    tools::{Language, NODE, PYTHON, Workshop, example_file},
+};
 
 /// How long a suite may take; it bounds each of its steps more closely.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+const GUIDE: &str = include_str!("../../examples/testing/README.md");
+
+/// What a reader of the guide has to think of, since it names the bot of the reader.
+const PYTHON_BEFORE: &str = r#"
+import sys
+from pathlib import Path
+
+import pytest
+
+BOT = Path(__file__).resolve().parents[2] / "python" / "bot.py"
+
+
+"#;
+
+const NODE_BEFORE: &str = r#"
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startBitrix24 } from "./bitrix24-testing.mjs";
+
+const BOT = fileURLToPath(new URL("../../node/bot.mjs", import.meta.url));
+
+"#;
 
 /// The tests of a language.
 struct Suite {
@@ -27,7 +53,7 @@ struct Suite {
     /// A file of tests of which one has to fail in the wait for an answer.
     failing: (&'static str, &'static str),
     /// Whether these two words of the summary tell how many tests passed, and the word that does.
-    passed: fn(&str, &str) -> Option<usize>,
+    count: fn(&str, &str) -> Option<usize>,
 }
 
 const OF_PYTHON: Suite = Suite {
@@ -52,7 +78,7 @@ def test_answer_that_never_comes(bitrix24, adder):
     adder.answered("6", timeout=0.1)
 "#,
     ),
-    passed: |_, second| (second == "passed").then_some(0),
+    count: |_, second| (second == "passed").then_some(0),
 };
 
 const OF_NODE: Suite = Suite {
@@ -80,7 +106,7 @@ test("an answer that never comes", async (t) => {
 });
 "#,
     ),
-    passed: |first, _| (first == "pass").then_some(1),
+    count: |first, _| (first == "pass").then_some(1),
 };
 
 #[tokio::test]
@@ -91,6 +117,27 @@ async fn python_stories_pass() {
 #[tokio::test]
 async fn node_stories_pass() {
     OF_NODE.passes().await;
+}
+
+#[tokio::test]
+async fn python_story_of_the_readme_passes() {
+    let story = shown(README, "```python\n", "def test_");
+    let text = format!("from test_adder import adder\n\n\n{story}");
+    assert_eq!(OF_PYTHON.passed("test_readme.py", Some(&text)).await, 1);
+}
+
+#[tokio::test]
+async fn python_story_of_the_guide_passes() {
+    let story = shown(GUIDE, "```python\n", "def test_");
+    let text = format!("{PYTHON_BEFORE}{story}");
+    assert_eq!(OF_PYTHON.passed("test_guide.py", Some(&text)).await, 1);
+}
+
+#[tokio::test]
+async fn node_story_of_the_guide_passes() {
+    let story = shown(GUIDE, "```js\n", "test(");
+    let text = format!("{NODE_BEFORE}{story}");
+    assert_eq!(OF_NODE.passed("guide.test.mjs", Some(&text)).await, 1);
 }
 
 #[tokio::test]
@@ -105,16 +152,22 @@ async fn failing_node_story_tells_the_chat_and_the_logs_and_leaves_nothing() {
 
 impl Suite {
     async fn passes(&self) {
-        let (status, told, scratch) = self.told(self.stories, None).await;
+        assert!(self.passed(self.stories, None).await > 1);
+    }
+
+    /// Runs one file of tests, which all pass: how many there are.
+    async fn passed(&self, name: &str, text: Option<&str>) -> u32 {
+        let (status, told, scratch) = self.told(name, text).await;
         assert!(status, "{told}");
         let words: Vec<_> = told.split_whitespace().collect();
         let passed = words.windows(2).find_map(|pair| {
-            let which = (self.passed)(pair[0], pair[1])?;
+            let which = (self.count)(pair[0], pair[1])?;
             pair[which].parse::<u32>().ok()
         });
         let passed = passed.unwrap_or(0);
         assert!(passed > 0, "{told}");
         nothing_is_left(&scratch);
+        passed
     }
 
     async fn fails_well(&self) {

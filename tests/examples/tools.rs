@@ -208,7 +208,7 @@ fn inputs(language: &Language) -> Vec<PathBuf> {
 }
 
 /// Runs a command of the machine, which has to be there and to succeed.
-async fn run(command: &[&str], folder: &Path) -> Output {
+pub(crate) async fn run(command: &[&str], folder: &Path) -> Output {
     let (program, arguments) = command.split_first().unwrap();
     let output = Command::new(program)
         .args(arguments)
