@@ -61,7 +61,6 @@ const EVERY: &[File] = files! {
     "proto/bitrix24/gateway/v1/messages.proto" from "../proto/bitrix24/gateway/v1/messages.proto",
     "proto/bitrix24/gateway/v1/portals.proto" from "../proto/bitrix24/gateway/v1/portals.proto",
     "proto/bitrix24/gateway/v1/server.proto" from "../proto/bitrix24/gateway/v1/server.proto",
-    "service-config.json" from "../examples/service-config.json",
 };
 
 const PYTHON: &[File] = files! {
@@ -72,6 +71,7 @@ const PYTHON: &[File] = files! {
     "conftest.py" from "scaffold/python/conftest.py",
     "generate.sh" from "scaffold/python/generate.sh",
     "requirements.txt" from "scaffold/python/requirements.txt",
+    "service-config.json" from "../examples/service-config.json",
     "test_bot.py" from "scaffold/python/test_bot.py",
 };
 
@@ -84,6 +84,7 @@ const NODE: &[File] = files! {
     "bot.test.mjs" from "scaffold/node/bot.test.mjs",
     "package-lock.json" from "../examples/node/package-lock.json",
     "package.json" from "scaffold/node/package.json",
+    "service-config.json" from "../examples/service-config.json",
 };
 
 const GO: &[File] = files! {
@@ -94,6 +95,7 @@ const GO: &[File] = files! {
     "bot_test.go" from "scaffold/go/bot_test.go",
     "generate.sh" from "scaffold/go/generate.sh",
     "go.mod" from "scaffold/go/go.mod.in",
+    "service-config.json" from "../examples/service-config.json",
 };
 
 const JAVA: &[File] = files! {
@@ -102,6 +104,7 @@ const JAVA: &[File] = files! {
     "proto/bot/error_info.proto" from "scaffold/java/error_info.proto",
     "pom.xml" from "scaffold/java/pom.xml",
     "src/main/java/bot/Bot.java" from "scaffold/java/Bot.java",
+    "src/main/resources/service-config.json" from "../examples/service-config.json",
     "src/test/java/bot/Bitrix24.java" from "scaffold/java/Bitrix24.java",
     "src/test/java/bot/BotTest.java" from "scaffold/java/BotTest.java",
 };

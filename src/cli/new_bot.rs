@@ -71,6 +71,10 @@ impl NewBot {
                 for command in language.next() {
                     say(&format!("  {command}"));
                 }
+                say(
+                    "The test needs `bitrix24-gateway` in PATH, or its path in BITRIX24_GATEWAY_BIN.",
+                );
+                say("To talk to the bot, start `bitrix24-gateway dev` before it.");
                 ExitCode::SUCCESS
             }
             Err(error @ scaffold::Error::NotWritable { .. }) => fail(1, &error),

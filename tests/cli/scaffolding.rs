@@ -16,7 +16,9 @@ async fn new_bot_is_written_with_its_name_and_what_to_type_next() {
         let folder = format!("{language}_desk");
         let ended = Ended::of(desk.bare(&["new-bot", "--language", language, &folder])).await;
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
-        assert!(ended.out.contains(next), "{ended:?}");
+        for told in [next, "BITRIX24_GATEWAY_BIN", "bitrix24-gateway dev"] {
+            assert!(ended.out.contains(told), "{told}: {ended:?}");
+        }
         let text = |name: &str| fs::read_to_string(desk.path(&folder).join(name)).unwrap();
         assert!(
             text(script).contains(&format!("\"{folder}\"")),

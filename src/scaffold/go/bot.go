@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -71,7 +72,10 @@ func explain(err error) string {
 	reason, executed := "-", "?" // when the gateway did not answer at all
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			reason, executed = info.GetReason(), info.GetMetadata()["executed"]
+			reason = info.GetReason()
+			if told, ok := info.GetMetadata()["executed"]; ok {
+				executed = told
+			}
 		}
 	}
 	log.Printf("%s %s executed=%s: %s", status.Code(err), reason, executed, status.Convert(err).Message())
@@ -108,6 +112,9 @@ func (b *bot) register() error {
 			Command:  command,
 			Title:    map[string]string{"en": title},
 		})
+	}
+	if err == nil {
+		log.Printf("%s is ready", code)
 	}
 	return err
 }
@@ -186,8 +193,11 @@ func (b *bot) read(inHand *sync.WaitGroup) (came bool, err error) {
 
 // run works until it is to stop, and finishes then what is in hand.
 func run(stopping context.Context, address string) error {
+	reconnecting := backoff.DefaultConfig
+	reconnecting.MaxDelay = 10 * time.Second // in place of two minutes
 	connection, err := grpc.Dial(address, grpc.WithInsecure(),
 		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnecting, MinConnectTimeout: 20 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second}))
 	if err != nil {
 		return err
@@ -211,6 +221,7 @@ func run(stopping context.Context, address string) error {
 			}
 		}
 		if stopping.Err() != nil {
+			log.Print("stopping: what is in hand is finished first")
 			return nil
 		}
 		if explain(err); !passes(err) {

@@ -14,6 +14,8 @@ import com.bitrix24gateway.v1.RegisterBotRequest;
 import com.bitrix24gateway.v1.RegisterCommandRequest;
 import com.bitrix24gateway.v1.SubscribeCommandEventsRequest;
 import com.bitrix24gateway.v1.SubscribeCommandEventsResponse;
+import com.google.gson.Gson;
+import com.google.gson.reflect.TypeToken;
 import com.google.protobuf.Any;
 import com.google.protobuf.Duration;
 import com.google.protobuf.InvalidProtocolBufferException;
@@ -24,6 +26,8 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ExecutorService;
@@ -81,10 +85,18 @@ public final class Bot implements AutoCloseable {
     channel =
         ManagedChannelBuilder.forTarget(address)
             .usePlaintext()
+            .defaultServiceConfig(serviceConfig())
+            .enableRetry()
             .keepAliveTime(30, TimeUnit.SECONDS)
             .build();
-    bots = BotServiceGrpc.newBlockingStub(channel).withWaitForReady();
-    events = EventServiceGrpc.newBlockingStub(channel).withWaitForReady();
+    bots = BotServiceGrpc.newBlockingStub(channel);
+    events = EventServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** It repeats only what is safe to repeat, and says how long each call may take. */
+  private static Map<String, ?> serviceConfig() {
+    var file = new InputStreamReader(Bot.class.getResourceAsStream("/service-config.json"), StandardCharsets.UTF_8);
+    return new Gson().fromJson(file, new TypeToken<Map<String, ?>>() {}.getType());
   }
 
   /** Works until it is closed; false when another try would not help. */
@@ -131,8 +143,7 @@ public final class Bot implements AutoCloseable {
 
   /** Makes sure that bot and commands exist; safe to repeat at every start. */
   private void register() {
-    var calls = bots.withDeadlineAfter(60, TimeUnit.SECONDS);
-    calls.registerBot(
+    bots.registerBot(
         RegisterBotRequest.newBuilder()
             .setBotCode(CODE)
             .setIfExists(IfExists.IF_EXISTS_CONVERGE)
@@ -140,7 +151,7 @@ public final class Bot implements AutoCloseable {
             .build());
     COMMANDS.forEach(
         (command, title) ->
-            calls.registerCommand(
+            bots.registerCommand(
                 RegisterCommandRequest.newBuilder()
                     .setBotCode(CODE)
                     .setIfExists(IfExists.IF_EXISTS_CONVERGE)
@@ -153,23 +164,20 @@ public final class Bot implements AutoCloseable {
   private void handle(SubscribeCommandEventsResponse item) {
     CalledCommand command = item.getEvent().getCommandAdded().getCommand();
     String ackId = item.getDelivery().getAckId();
-    var calls = events.withDeadlineAfter(60, TimeUnit.SECONDS);
     try {
       if (COMMANDS.containsKey(command.getCommand())) {
         post(item, answer(command.getCommand(), command.getParams()));
       } else { // of another version of this bot
-        calls.acknowledgeEvents(AcknowledgeEventsRequest.newBuilder().addAckIds(ackId).build());
+        events.acknowledgeEvents(AcknowledgeEventsRequest.newBuilder().addAckIds(ackId).build());
       }
     } catch (Exception error) {
       LOG.log(Level.SEVERE, "given back: it comes again, or is set aside for somebody to look at", error);
       try {
-        events
-            .withDeadlineAfter(60, TimeUnit.SECONDS)
-            .modifyAckDeadlines(
-                ModifyAckDeadlinesRequest.newBuilder()
-                    .addAckIds(ackId)
-                    .setAckDeadline(Duration.getDefaultInstance())
-                    .build());
+        events.modifyAckDeadlines(
+            ModifyAckDeadlinesRequest.newBuilder()
+                .addAckIds(ackId)
+                .setAckDeadline(Duration.getDefaultInstance())
+                .build());
       } catch (StatusRuntimeException refused) {
         explain(refused);
       }
@@ -190,6 +198,7 @@ public final class Bot implements AutoCloseable {
         var response =
             bots.withInterceptors(MetadataUtils.newAttachHeadersInterceptor(trace))
                 .withDeadlineAfter(30, TimeUnit.SECONDS)
+                .withWaitForReady() // not in the service config, since not every answer may be repeated
                 .answerCommand(request);
         LOG.info(response.getOutcome().name());
         return;
@@ -230,7 +239,7 @@ public final class Bot implements AutoCloseable {
 
   /** Waits longer and longer, and not the same in all workers. */
   private static void pause(int tries) throws InterruptedException {
-    long longest = 1000L << Math.min(tries, 5);
+    long longest = Math.min(1000L << Math.min(tries, 5), 30_000);
     Thread.sleep(ThreadLocalRandom.current().nextLong(longest / 2, longest));
   }
 

@@ -29,6 +29,7 @@ const OPTIONS = {
 // Worth another try: this bot makes no call that must not be repeated.
 const PASSING = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNKNOWN"];
 const passes = (error) => PASSING.includes(grpc.status[error.code]);
+let stopping = false;
 
 const files = ["bots", "events"].map((name) => `bitrix24/gateway/v1/${name}.proto`); // no generated code
 const includeDirs = [fileURLToPath(new URL("proto", import.meta.url))];
@@ -82,7 +83,7 @@ async function post({ event: { traceContext }, delivery: { ackId } }, text) {
       const { outcome } = await call(bots, "answerCommand", { ackId, content: { text } }, options);
       return log(outcome);
     } catch (error) { // e.g. ANSWER_WINDOW_CLOSED or ANSWER_OUTCOME_UNKNOWN, which no repeat would change
-      if (!["no", "?"].includes(explain(error)) || !passes(error)) throw error;
+      if (!["no", "?"].includes(explain(error)) || !passes(error) || stopping) throw error;
     }
     await pause(tries);
   }
@@ -106,6 +107,7 @@ const [bots, events] = [BotService, EventService].map(
 const inHand = new Set(); // promises of the commands that are not answered yet
 for (const name of ["SIGTERM", "SIGINT"]) {
   process.once(name, async () => {
+    stopping = true;
     log("stopping: what is in hand is finished first");
     await Promise.allSettled(inHand);
     log("stopped");
