@@ -359,10 +359,23 @@ fn misuse(error: &clap::Error) -> String {
     }
     // What is wrong, and perhaps a tip; not the usage, which is for whoever asks.
     let text = error.to_string();
-    let lines = text.lines().take_while(|line| !line.starts_with("Usage:"));
+    let rest = ["Usage:", "For more information"];
+    let lines = text
+        .lines()
+        .take_while(|line| rest.iter().all(|begun| !line.starts_with(begun)));
     let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
-    let words = words.join(" ");
+    let words = words.join(" ").replace(" tip: ", "; ");
     words.strip_prefix("error: ").unwrap_or(&words).to_owned()
+}
+
+/// Without the numbers that the system has for its errors, whose words stand before them.
+fn in_words(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        words.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    words
 }
 
 /// One line that says what is wrong, and the exit code.
@@ -372,6 +385,6 @@ fn misuse(error: &clap::Error) -> String {
 )]
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     telemetry::flush();
-    eprintln!("bitrix24-gateway: {error}");
+    eprintln!("bitrix24-gateway: {}", in_words(&error.to_string()));
     ExitCode::from(code)
 }

@@ -36,7 +36,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Address of the page; of this machine, for the same reason.
     pub page: SocketAddr,
-    /// Address of health and metrics; `None` for the usual one, if nobody has it.
+    /// Address of the operator page, health and metrics; `None` for the usual one, if nobody has it.
     pub admin: Option<SocketAddr>,
     /// Folder for the store of the gateway, to keep it between runs; `None` for one that goes at the end.
     pub folder: Option<PathBuf>,
@@ -46,7 +46,11 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Others could do whatever they like.
-    #[error("{flag} {address} is beyond this machine, and nobody there is asked who they are")]
+    #[error(
+        "{flag} {address} is beyond this machine, and `dev` asks nobody who they are; name an address such as \
+         127.0.0.1:{}",
+        address.port()
+    )]
     BeyondThisMachine {
         /// The flag.
         flag: &'static str,
@@ -228,7 +232,9 @@ impl Dev {
             format!("gRPC API    {}, without a token", self.app.address()),
         ];
         if let Some(address) = self.app.admin_address() {
-            lines.push(format!("health      http://{address}/readyz"));
+            lines.push(format!(
+                "operators   http://{address}/, which says why a bot is silent"
+            ));
         }
         lines.push(format!(
             "portal      {}, simulated, begins anew with each start",
@@ -240,7 +246,7 @@ impl Dev {
             Place::Passing(_) => format!("store       {path}, gone at the end"),
         });
         lines.push(
-            "next        start a bot, such as examples/python/bot.py, and type to it on the page"
+            "next        start a bot, such as one that `new-bot` writes, and type to it on the page"
                 .to_owned(),
         );
         lines.push("stop        Ctrl-C".to_owned());
@@ -323,10 +329,14 @@ fn config(
             .admin
             .map(|address| ("admin.listen", address.to_string())),
     );
-    Ok(Config::load(&Sources {
+    let mut config = Config::load(&Sources {
         flags: Flags(settings),
         ..Sources::default()
-    })?)
+    })?;
+    if let Some(lookout) = &mut config.lookout {
+        lookout.named_by = "--admin";
+    }
+    Ok(config)
 }
 
 /// Asks the gateway for it, as the service that owns the bot would.

@@ -38,12 +38,15 @@ pub(super) async fn look_out(
         return Ok(None);
     };
     config.metrics = measurements.map(|render| ops::Metrics(Arc::new(move || render.text())));
-    let (asked, asked_for) = (config.listen, config.asked_for);
+    let (asked, asked_for, named_by) = (config.listen, config.asked_for, config.named_by);
     let server = match ops::Server::bind(config, life.health().clone()).await {
         Ok(server) => server,
         Err(cause) if asked_for => return Err(Error::Lookout(cause)),
         Err(http::Error::Listen(_, error)) => {
-            warn!(address = %asked, %error, "neither health nor metrics are shown over HTTP: set `admin.listen`");
+            warn!(
+                address = %asked, %error,
+                "neither health nor metrics are shown over HTTP: name another address with {named_by}"
+            );
             return Ok(None);
         }
         Err(cause) => return Err(Error::Lookout(cause)),

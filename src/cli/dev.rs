@@ -14,17 +14,22 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct DevCommand {
     /// Address of the gRPC API, on this machine; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051", value_parser = address)]
     listen: SocketAddr,
     /// Address of the chat page, on this machine; port 0 takes a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     page: SocketAddr,
-    /// Address of health and metrics, on this machine; absent = 127.0.0.1:9464, if it is free.
-    #[arg(long, value_name = "ADDRESS")]
+    /// Address of the operator page, health and metrics, on this machine; absent = 127.0.0.1:9464, if it is free.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Folder for the gateway's store, to keep it between runs; absent = a temporary one.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it must be an address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
 impl DevCommand {

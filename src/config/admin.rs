@@ -58,6 +58,7 @@ impl RawAdmin {
         Ok(Some(ops::Config {
             listen,
             asked_for: self.listen != LOOKOUT,
+            named_by: "`admin.listen`",
             metrics: None,
         }))
     }

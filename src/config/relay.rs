@@ -130,6 +130,7 @@ impl RawRelay {
         Ok(Some(ops::Config {
             listen,
             asked_for: true,
+            named_by: "`relay.health_listen`",
             metrics: None,
         }))
     }

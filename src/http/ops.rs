@@ -53,6 +53,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether the operator named an address of their own, so that nothing goes without.
     pub asked_for: bool,
+    /// What names another address: a setting, or a flag.
+    pub named_by: &'static str,
     /// What `/metrics` shows, if anything.
     pub metrics: Option<Metrics>,
 }
@@ -303,6 +305,7 @@ mod tests {
             let config = Config {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 asked_for: true,
+                named_by: "`admin.listen`",
                 metrics,
             };
             let (health, life) = (Health::default(), Lifecycle::default());

@@ -30,6 +30,13 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long it may owe that sign.
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// What starts a gateway.
+const START: &str = if cfg!(feature = "sim") {
+    "`serve` or `dev`"
+} else {
+    "`serve`"
+};
+
 /// How to reach a gateway.
 #[derive(Debug, Clone)]
 pub struct Way {
@@ -46,7 +53,8 @@ pub struct Way {
 pub enum Unreached {
     /// Nobody answers.
     #[error(
-        "no gateway answers at {target}: {cause}; start one there with `serve`, or name another with --address"
+        "no gateway answers at {target}: {cause}; start one there with {start}, or name another with --address",
+        start = START
     )]
     Away {
         /// Where.

@@ -247,6 +247,7 @@ async fn gateway_that_cannot_be_reached_is_told_with_what_to_try() {
         let command = desk.bare(&[&["call", "ListBots"], arguments].concat());
         let told = failure(command, code).await;
         assert!(told.contains(says), "{says} in {told}");
+        assert!(!told.contains("os error"), "{told}");
     }
 }
 

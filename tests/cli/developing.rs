@@ -109,7 +109,10 @@ async fn dev_tells_where_everything_is_serves_a_bot_and_ends_well() {
             page.starts_with("HTTP/1.1 200") && page.contains("Simulated Bitrix24"),
             "{page}"
         );
-        let health = get(dev.told("health")).await;
+        let operators = dev.told("operators").split(',').next().unwrap();
+        let page = get(operators).await;
+        assert!(page.contains("Why is my bot silent?"), "{page}");
+        let health = get(&format!("{operators}readyz")).await;
         assert!(health.starts_with("HTTP/1.1 200"), "{health}");
         let mut bots = dev.bots().await;
         bot::register(&mut bots, "helper").await;
@@ -180,10 +183,16 @@ async fn nobody_beyond_this_machine_is_let_in() {
         let ended = Ended::of(desk.bare(&["dev", flag, "0.0.0.0:0"])).await;
         let line = ended.failure(2);
         assert!(
-            line.contains(flag) && line.contains("beyond this machine"),
+            line.contains(flag)
+                && line.contains("beyond this machine")
+                && line.ends_with("such as 127.0.0.1:0"),
             "{line}"
         );
     }
     let ended = Ended::of(desk.bare(&["dev", "--page", "nowhere"])).await;
-    assert!(ended.failure(2).contains("--page"), "{ended:?}");
+    let line = ended.failure(2);
+    assert!(
+        line.contains("--page") && line.contains("such as 127.0.0.1:8080"),
+        "{line}"
+    );
 }

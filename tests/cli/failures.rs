@@ -29,6 +29,14 @@ async fn wrong_command_line_is_told_in_one_line() {
         ),
         (&["serve", "extra"], &["extra", "--help"]),
         (&["serve", "--listen"], &["--listen", "--help"]),
+        (
+            &["new-bot", "--language", "pyton", "x"],
+            &[
+                "pyton",
+                "python, node",
+                "; a similar value exists: 'python'; see --help",
+            ],
+        ),
         (&["--verbose"], &["--verbose", "--help"]),
     ] {
         let ended = Ended::of(desk.bare(arguments)).await;

@@ -103,11 +103,19 @@ async fn address_that_somebody_has_keeps_from_starting_only_who_asked_for_it() {
     let usual = [("ADMIN__LISTEN", "127.0.0.1:9464")];
     let running = Running::of(desk.serve(&[], &usual)).await;
     assert!(
-        running.said.contains("set `admin.listen`"),
+        running
+            .said
+            .contains("name another address with `admin.listen`"),
         "{}",
         running.said
     );
     running.stop("TERM").await;
+    // `dev` has a flag for it. That it cannot take calls either ends it.
+    let dev = ["dev", "--listen", &address, "--page", "127.0.0.1:0"];
+    let ended = Ended::of(desk.bare(&dev)).await;
+    assert!(ended.failure(1).contains("--listen"), "{ended:?}");
+    let told = "name another address with --admin";
+    assert!(ended.err.contains(told), "{ended:?}");
 }
 
 #[tokio::test]
