@@ -8,12 +8,22 @@ const LONGEST_LINK: usize = 2_048;
 /// A text of one line without anything that acts on what stands around it: controls, and marks that
 /// change the direction of text.
 pub(super) fn label(text: &str) -> String {
-    let mut shown = text.chars().filter(|c| !acts(*c));
-    let mut label: String = shown.by_ref().take(LONGEST_LABEL).collect();
+    begun(text.chars(), LONGEST_LABEL)
+}
+
+/// The beginning of what somebody wrote, on one line, as harmless.
+pub(super) fn quote(text: &str, longest: usize) -> String {
+    let one_line = text.chars().map(|c| if c == '\n' { ' ' } else { c });
+    begun(one_line, longest)
+}
+
+fn begun(text: impl Iterator<Item = char>, longest: usize) -> String {
+    let mut shown = text.filter(|c| !acts(*c));
+    let mut begun: String = shown.by_ref().take(longest).collect();
     if shown.next().is_some() {
-        label.push('…');
+        begun.push('…');
     }
-    label
+    begun
 }
 
 /// Whether a character acts instead of being seen.
@@ -52,6 +62,12 @@ mod tests {
         assert_eq!(label("Анна \u{202e}gpj.exe\u{0}\n"), "Анна gpj.exe");
         assert_eq!(label("שלום"), "שלום");
         assert_eq!(label(&"x".repeat(20_000)).chars().count(), 201);
+    }
+
+    #[test]
+    fn quotes_stand_on_one_line_and_show_where_they_were_cut() {
+        assert_eq!(quote("one\ntwo\u{202e}", 10), "one two");
+        assert_eq!(quote("one\ntwo", 5), "one t…");
     }
 
     #[test]

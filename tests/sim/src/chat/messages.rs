@@ -6,7 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::{Map, Value, json};
 
 use super::people::{Viewer, name};
-use super::{attach, bbcode, keyboard, label::label};
+use super::{
+    attach, bbcode, keyboard,
+    label::{label, quote},
+};
 use crate::state::{Message, State};
 
 /// How many messages of a dialog are shown.
@@ -84,8 +87,8 @@ fn shown(state: &State, viewer: &Viewer, message: &Message) -> Value {
 
 fn quoted(state: &State, id: i64) -> Option<Value> {
     let message = state.messages.get(&id)?;
-    let text: String = message.text.chars().take(MOST_QUOTED).collect();
-    Some(json!({"author": name(state, message.author_id), "text": label(&text)}))
+    let text = quote(&message.text, MOST_QUOTED);
+    Some(json!({"author": name(state, message.author_id), "text": text}))
 }
 
 /// Reactions in the order in which they first came, each with who it is of.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::label::label;
+use super::label::{label, quote};
 use super::mask::Mask;
 use super::people::name;
 use crate::delivery::Delivery;
@@ -174,9 +174,8 @@ fn told(state: &State, effect: &Effect) -> Option<(String, bool)> {
             text,
             ..
         } => {
-            let text: String = text.chars().take(MOST_QUOTED).collect();
             let who = name(state, by_bot.unwrap_or(*author_id));
-            loud(format!("{who} wrote: {}", label(&text)))
+            loud(format!("{who} wrote: {}", quote(text, MOST_QUOTED)))
         }
         Effect::AnswerDropped { bot_id, .. } => loud(format!(
             "answer of {} dropped: the answer window was over, and the call still says true",

@@ -44,10 +44,11 @@ function anchor(to, attributes, ...children) {
 const INLINE = { bold: "b", italic: "i", underlined: "u", struck: "s", quote: "blockquote" };
 
 function nodes(list) {
-  return list.map((node) => {
+  return list.map((node, number) => {
     const inside = () => nodes(node.inside);
     switch (node.is) {
-      case "text": return node.text;
+      // A block ends its line itself.
+      case "text": return list[number - 1]?.is === "code" ? node.text.replace(/^\n/, "") : node.text;
       case "bold": case "italic": case "underlined": case "struck": case "quote": return el(INLINE[node.is], {}, ...inside());
       case "size": return styled(el("span", {}, ...inside()), "font-size", `${node.pixels / 15}em`);
       case "coloured": return styled(el("span", { class: "coloured" }, ...inside()), "--colour", node.colour);

@@ -123,7 +123,7 @@ function offer() {
   options = begun && world ? world.commands.filter((one) => one.name.startsWith(begun[1])) : [];
   list.hidden = options.length === 0;
   active = options.length ? Math.min(Math.max(active, 0), options.length - 1) : -1;
-  find("offered").textContent = options.length ? `${options.length === 1 ? "1 command" : `${options.length} commands`}; arrows choose, Tab takes.` : "";
+  find("offered").textContent = options.length ? `${options.length === 1 ? "1 command" : `${options.length} commands`}; arrows choose, Tab takes.` : begun && world ? "No bot here has such a command." : "";
   const wanted = JSON.stringify([options, active]);
   if (wanted === drawn) return;
   drawn = wanted;
