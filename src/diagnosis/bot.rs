@@ -308,7 +308,7 @@ fn stream(readers: &[&Reader], process: &ProcessFacts, now: Timestamp) -> Link {
         return Link::broken(
             step,
             format!("{} has no open stream{waits}", first.label()),
-            "start the bot's service, or see why it cannot connect: its own log, and `audit` in that of the gateway",
+            "start the bot's service, or see why it cannot connect: its own log, and the `audit` lines of the gateway's",
         );
     }
     let late = readers.iter().filter_map(|reader| {

@@ -112,6 +112,7 @@ fn of_portals(facts: &Facts, all: &mut Vec<Problem>) {
                 .count();
             let seen = match silent {
                 0 => seen,
+                1 => format!("{seen}; 1 bot of it is silent"),
                 silent => format!("{seen}; {} of it are silent", count(silent as u64, "bot")),
             };
             all.push(Problem::new(

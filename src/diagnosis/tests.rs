@@ -389,6 +389,10 @@ fn answer_by_an_ordinary_message_counts_as_one() {
 #[test]
 fn portal_that_refuses_all_its_bots_is_one_problem() {
     let mut facts = well();
+    parked(&mut facts, Health::Parked, Reason::PortalGone);
+    let one = &problems(&facts)[0].seen;
+    assert!(one.contains("1 bot of it is silent"), "{one}");
+    let mut facts = well();
     for number in 0..20 {
         let mut bot = facts.bots[0].clone();
         bot.code = format!("bot{number}").parse().unwrap();

@@ -17,9 +17,23 @@ impl Html {
         self
     }
 
-    /// A sentence, which may have names in it.
+    /// A sentence, which may have names in it; what stands between backticks is to be typed.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        self.isolated(text, TEXT)
+        let shown: String = text.chars().take(TEXT).collect();
+        let mut parts = shown.split('`');
+        self.isolated(parts.next().unwrap_or_default(), TEXT);
+        let mut typed = true;
+        for part in parts {
+            if typed {
+                self.raw("<code>");
+            }
+            self.isolated(part, TEXT);
+            if typed {
+                self.raw("</code>");
+            }
+            typed = !typed;
+        }
+        self.raw(if shown.len() < text.len() { "…" } else { "" })
     }
 
     /// A name, which somebody else chose.
@@ -69,6 +83,27 @@ fn steers(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_typed_is_shown_as_such_and_breaks_nothing() {
+        let shown = |text: &str| {
+            let mut html = Html::default();
+            html.text(text);
+            html.end()
+        };
+        assert_eq!(
+            shown("run `doctor <x>` now"),
+            "<bdi>run </bdi><code><bdi>doctor &lt;x&gt;</bdi></code><bdi> now</bdi>"
+        );
+        assert_eq!(shown("a ` b"), "<bdi>a </bdi><code><bdi> b</bdi></code>");
+        let long = shown(&"`ß".repeat(5000));
+        assert_eq!(long.matches('ß').count(), TEXT / 2);
+        assert_eq!(
+            long.matches("<code>").count(),
+            long.matches("</code>").count()
+        );
+        assert!(long.ends_with('…'), "{long}");
+    }
 
     #[test]
     fn text_of_strangers_is_inert_and_bounded() {

@@ -35,6 +35,9 @@ pub(super) fn page(shown: &Shown<'_>) -> String {
     let grave = problems.iter().filter(|problem| problem.grave).count();
     let (class, verdict) = match (grave, shown) {
         (_, Shown::Starting(_)) => ("broken", "The gateway is not ready.".to_owned()),
+        (0, Shown::Facts(facts)) if facts.bots.is_empty() => {
+            ("unknown", "No bot is registered yet.".to_owned())
+        }
         (0, _) => ("ok", "No bot is silent, as far as can be seen.".to_owned()),
         (1, _) => ("broken", "Something keeps bots silent.".to_owned()),
         (grave, _) => ("broken", format!("{grave} things keep bots silent.")),
@@ -200,8 +203,8 @@ fn tables(html: &mut Html, facts: &Facts) {
         &columns,
         &facts.failures,
         |html, it| {
-            cell(html, it.reason);
-            cell(html, it.rpc.trim_start_matches(OURS));
+            long(html, it.reason);
+            long(html, it.rpc.trim_start_matches(OURS));
             html.raw("<td>").number(it.count).raw("</td>");
             time(html, now, Some(it.last));
         },
@@ -248,6 +251,11 @@ fn cell(html: &mut Html, name: &str) {
     html.raw("<td>").name(name).raw("</td>");
 }
 
+/// The same with room for names that are long.
+fn long(html: &mut Html, name: &str) {
+    html.raw("<td class=\"long\">").name(name).raw("</td>");
+}
+
 /// A moment as how long ago it was, and in full for whoever asks for more.
 fn time(html: &mut Html, now: Timestamp, at: Option<Timestamp>) {
     match at {
@@ -277,7 +285,9 @@ fn portal(html: &mut Html, portal: &PortalFacts, now: Timestamp) {
     match &state.last_failure {
         None => html.raw("<td class=\"none\">none</td>"),
         Some(failure) => {
-            html.raw("<td>").name(failure.method.as_str()).raw(": ");
+            html.raw("<td class=\"long\">")
+                .name(failure.method.as_str())
+                .raw(": ");
             html.name(failure.reason.as_str()).raw(" ");
             if let Some(code) = failure.portal_code.as_deref().filter(|it| !it.is_empty()) {
                 html.raw("<code>").name(code).raw("</code> ");
@@ -309,7 +319,7 @@ fn portal(html: &mut Html, portal: &PortalFacts, now: Timestamp) {
                 .raw("</td>")
         }
     };
-    cell(html, &portal.address);
+    long(html, &portal.address);
 }
 
 fn bot_row(html: &mut Html, facts: &Facts, index: usize, it: &BotFacts) {

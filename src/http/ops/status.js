@@ -48,7 +48,9 @@
       document.body.removeAttribute("data-stale");
     } catch {
       document.body.setAttribute("data-stale", "");
-      document.getElementById("verdict").textContent = "The gateway does not answer: what is below is old.";
+      const told = document.getElementById("verdict");
+      told.textContent = "The gateway does not answer: what is below is old.";
+      told.className = "broken";
     }
   };
   setInterval(look, 5000);

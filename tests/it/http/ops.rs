@@ -7,7 +7,10 @@ use bitrix24_sim::Fault;
 use tokio::time::sleep;
 
 use super::browser::{self, Answer};
-use crate::diagnosis::{served, silent};
+use crate::{
+    diagnosis::{served, silent},
+    scene::Scene,
+};
 
 /// Asks at the address itself.
 pub(super) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -45,6 +48,15 @@ async fn first_screen_tells_why_a_bot_is_silent_and_what_to_do() {
     let code = scene.portal.webhook_url();
     let code = code.trim_end_matches('/').rsplit('/').next().unwrap();
     assert!(!page.body.contains(code), "the credential is not shown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn page_without_bots_says_that_there_are_none_and_how_one_comes() {
+    let scene = Scene::start().await;
+    let page = get(scene.admin(), "/", &[]).await;
+    for words in ["No bot is registered yet.", "Next: <bdi>start a bot"] {
+        assert!(page.body.contains(words), "{words} in {}", page.body);
+    }
 }
 
 #[tokio::test(start_paused = true)]
