@@ -72,7 +72,9 @@ async fn closed_store_answers_that_it_is_closed() {
 #[tokio::test]
 async fn keys_of_another_store_are_refused_by_name() {
     let (place, other) = (Place::new(), Place::new());
-    let needed = place.open().await.keys().bot_key_id();
+    let store = place.open().await;
+    let needed = store.keys().bot_key_id();
+    store.close().await;
     let given = other.open().await.keys().bot_key_id();
     fs::copy(other.0.path().join("keys"), place.0.path().join("keys")).unwrap();
     let told = place.refusal().await.to_string();
