@@ -1,10 +1,7 @@
 //! Why is my bot silent, as the command line asks.
 
-use super::{Done, Error, Keeper, keeper::refused};
-use crate::{
-    diagnosis::{Report, of_store},
-    ids::{BotCode, PortalId},
-};
+use super::{Done, Error, Keeper, keeper::bot_coded, portals::portal_id};
+use crate::diagnosis::{Report, of_store};
 
 impl Keeper {
     pub(super) async fn doctor(
@@ -12,26 +9,12 @@ impl Keeper {
         portal: Option<&str>,
         bot: Option<&str>,
     ) -> Result<Done, Error> {
-        let portal: Option<PortalId> =
-            match portal {
-                Some(name) => Some(name.parse().map_err(|rule| {
-                    refused(format!("a portal cannot be named \"{name}\": {rule}"))
-                })?),
-                None => None,
-            };
-        let code: Option<BotCode> = match bot {
-            Some(name) => Some(name.parse().map_err(|rule| {
-                refused(format!("a bot cannot have the code \"{name}\": {rule}"))
-            })?),
-            None => None,
-        };
+        let portal = portal.map(portal_id).transpose()?;
+        let code = bot.map(bot_coded).transpose()?;
         let report = match &self.live {
             Some(live) => {
-                if let Some(id) = &portal
-                    && live.portals.get(id).is_none()
-                {
-                    let why = format!("there is no portal `{id}`; `portals list` names them");
-                    return Err(refused(why));
+                if let Some(id) = &portal {
+                    live.knows(id)?;
                 }
                 live.diagnosis
                     .report(portal.as_ref(), code.as_ref())

@@ -11,7 +11,7 @@ use crate::{
     diagnosis::Diagnosis,
     events::Subscriptions,
     http::Authorizations,
-    ids::PortalId,
+    ids::{BotCode, PortalId},
     portal::Portals,
     store::Store,
 };
@@ -167,6 +167,24 @@ impl Keeper {
             Some(live) => live.callers.change(change).map(drop).map_err(refused),
             None => Ok(()),
         }
+    }
+}
+
+/// A bot as it is named on the command line.
+pub(super) fn bot_coded(code: &str) -> Result<BotCode, Error> {
+    code.parse()
+        .map_err(|rule| refused(format!("a bot cannot have the code \"{code}\": {rule}")))
+}
+
+impl Live {
+    /// Refuses a portal that is not there.
+    pub(super) fn knows(&self, id: &PortalId) -> Result<(), Error> {
+        let why = || {
+            refused(format!(
+                "there is no portal `{id}`; `portals list` names them"
+            ))
+        };
+        self.portals.get(id).map(drop).ok_or_else(why)
     }
 }
 

@@ -189,7 +189,8 @@ impl Keeper {
     }
 }
 
-fn portal_id(name: &str) -> Result<PortalId, Error> {
+/// A portal as it is named on the command line.
+pub(super) fn portal_id(name: &str) -> Result<PortalId, Error> {
     name.parse()
         .map_err(|rule| refused(format!("a portal cannot be named \"{name}\": {rule}")))
 }

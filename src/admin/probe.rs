@@ -1,7 +1,11 @@
 //! What a portal shows of what is relied upon without a promise, as the command line asks.
 
-use super::{Done, Error, Keeper, keeper::refused};
-use crate::ids::{BotCode, DialogId, PortalId};
+use super::{
+    Done, Error, Keeper,
+    keeper::{bot_coded, refused},
+    portals::portal_id,
+};
+use crate::ids::{DialogId, PortalId};
 
 impl Keeper {
     /// Only a gateway that runs has the tokens and the pace of a portal, and something that learns.
@@ -16,25 +20,14 @@ impl Keeper {
                 "no gateway runs with this store, and only one that runs can probe: start it with `serve`",
             ));
         };
-        let code: BotCode = bot
-            .parse()
-            .map_err(|rule| refused(format!("a bot cannot have the code \"{bot}\": {rule}")))?;
+        let code = bot_coded(bot)?;
+        let portal = portal.map(portal_id).transpose()?;
         let dialog: Option<DialogId> = dialog
             .map(str::parse)
             .transpose()
             .map_err(|rule| refused(format!("--dialog {rule}")))?;
-        let portal: Option<PortalId> =
-            match portal {
-                Some(name) => Some(name.parse().map_err(|rule| {
-                    refused(format!("a portal cannot be named \"{name}\": {rule}"))
-                })?),
-                None => None,
-            };
-        if let Some(id) = &portal
-            && live.portals.get(id).is_none()
-        {
-            let why = format!("there is no portal `{id}`; `portals list` names them");
-            return Err(refused(why));
+        if let Some(id) = &portal {
+            live.knows(id)?;
         }
         let found = live.diagnosis.portals_of(&code, portal.as_ref());
         let [portal] = &found[..] else {
